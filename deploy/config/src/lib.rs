@@ -27,11 +27,8 @@ const OPEN_SECTIONS: [&str; 1] = ["services"];
 pub enum ConfigError {
     #[error("cannot read the configuration file {path}: {source}")]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{origin} is not valid TOML: {source}")]
-    Malformed {
-        origin: String,
-        source: Box<toml::de::Error>,
-    },
+    #[error("{origin} is not valid TOML: {message}")]
+    Malformed { origin: String, message: String },
     #[error("unknown section [{0}] in the configuration; the known ones are in deploy/defaults.toml")]
     UnknownSection(String),
     #[error("in the section [{section}]: {message}")]

@@ -1,0 +1,267 @@
+//! The host's settings: one struct for each section of `deploy/defaults.toml`, where every key is explained.
+//!
+//! How files and environment are layered is `ward_config`'s affair. Here a section gets its types, and what no type can
+//! say is checked by [`Config::validate`]. Start reading at [`Config`].
+
+mod services;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use ward_config::{ConfigError, Settings};
+
+pub use services::{Capability, Grants, Limits, ServiceConfig, ServiceName};
+
+/// Everything that the host is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub profile: Profile,
+    pub host: Host,
+    pub log: Log,
+    pub nats: Nats,
+    pub database: Database,
+    pub store: Store,
+    pub calls: Calls,
+    pub gateway: Gateway,
+    pub http: Http,
+    pub tokens: Tokens,
+    pub passwords: Passwords,
+    pub engine: Engine,
+    pub events: Events,
+    pub swap: Swap,
+    pub services: Vec<ServiceConfig>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    Development,
+    Production,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    pub name: String,
+    pub cache_dir: PathBuf,
+    pub drain_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nats {
+    pub url: String,
+    pub credentials_file: String,
+    pub replicas: usize,
+    pub ping_interval_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+    pub secret_file: PathBuf,
+    pub writers: u32,
+    pub readers: u32,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub reruns: u32,
+    pub idempotency_retention_h: u32,
+    pub inbox_retention_h: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    pub default_deadline_ms: u64,
+    pub max_deadline_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    pub listen: String,
+    pub public_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub body_bytes: usize,
+    pub header_bytes: usize,
+    pub timeout_ms: u64,
+    pub concurrency: usize,
+    pub rate_per_s: u32,
+    pub rate_burst: u32,
+    pub live_streams: usize,
+    pub live_pause_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    pub key_dir: PathBuf,
+    pub issuer: String,
+    pub audience: String,
+    pub lifetime_s: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passwords {
+    pub cost: u32,
+    pub workers: usize,
+    pub queue: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    pub instances: u32,
+    pub compile_memory_mb: u64,
+    pub compile_timeout_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    pub max_deliveries: u32,
+    pub backoff_ms: Vec<u64>,
+    pub deadline_ms: u64,
+    pub concurrency: usize,
+    pub relay_batch: u32,
+    pub relay_poll_ms: u64,
+    pub retention_days: u64,
+    pub duplicate_window_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Swap {
+    pub probe_timeout_ms: u64,
+    pub watch_calls: u64,
+    pub watch_s: u64,
+    pub watch_failures: u64,
+    pub drain_s: u64,
+}
+
+impl Config {
+    /// Reads defaults, file and environment, in this order.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::from_settings(&Settings::load(path)?)
+    }
+
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let config = Self {
+            profile: settings.section("profile")?,
+            host: settings.section("host")?,
+            log: settings.section("log")?,
+            nats: settings.section("nats")?,
+            database: settings.section("database")?,
+            store: settings.section("store")?,
+            calls: settings.section("calls")?,
+            gateway: settings.section("gateway")?,
+            http: settings.section("http")?,
+            tokens: settings.section("tokens")?,
+            passwords: settings.section("passwords")?,
+            engine: settings.section("engine")?,
+            events: settings.section("events")?,
+            swap: settings.section("swap")?,
+            services: services::parse(settings)?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let invalid = |section: &str, message: &str| {
+            Err(ConfigError::Invalid {
+                section: section.to_owned(),
+                message: message.to_owned(),
+            })
+        };
+        if !(4..=31).contains(&self.passwords.cost) {
+            return invalid("passwords", "cost must be between 4 and 31; 12 takes about 0.3 s");
+        }
+        if self.database.writers == 0 || self.database.readers == 0 {
+            return invalid("database", "writers and readers must be at least 1");
+        }
+        if self.events.backoff_ms.is_empty() || self.events.max_deliveries == 0 || self.events.concurrency == 0 {
+            return invalid(
+                "events",
+                "backoff_ms must not be empty; max_deliveries and concurrency must be at least 1",
+            );
+        }
+        if self.calls.default_deadline_ms > self.calls.max_deadline_ms {
+            return invalid("calls", "default_deadline_ms must not be above max_deadline_ms");
+        }
+        if self.nats.replicas == 0 || self.nats.replicas > 5 {
+            return invalid("nats", "replicas must be between 1 and 5");
+        }
+        Ok(())
+    }
+
+    /// The settings of a service that may run here.
+    pub fn service(&self, name: &ServiceName) -> Option<&ServiceConfig> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+
+    pub fn is_development(&self) -> bool {
+        self.profile == Profile::Development
+    }
+}
+
+impl Http {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_the_clinic_are_valid() {
+        let clinic = include_str!("../../deploy/ward.toml");
+        let config = Config::from_settings(&Settings::layer(clinic, &Default::default()).unwrap()).unwrap();
+        assert_eq!(config.services.len(), 4);
+        assert_eq!(config.profile, Profile::Production);
+    }
+
+    #[test]
+    fn refuses_unknown_grants_and_keys() {
+        for (text, expected) in [
+            ("[services.a]\ngrants = [\"network\"]", "network"),
+            ("[services.a]\ngrant = []", "grant"),
+            ("[services.a.limits]\nmemory = 1", "memory"),
+            ("[services.Upper]\ngrants = []", "Upper"),
+            ("[passwords]\ncost = 99", "cost"),
+            ("[services.a]\npublish = [\"a.b\"]", "events"),
+        ] {
+            let settings = Settings::layer(text, &Default::default()).unwrap();
+            let error = Config::from_settings(&settings).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -155,9 +155,14 @@ impl Mirror {
             self.alone_until = *taken;
         }
         let text = error.to_string();
-        if *complained != text {
-            tracing::warn!(error = error as &dyn std::error::Error, "the mirror begins again");
-            *complained = text;
+        if *complained == text {
+            return;
+        }
+        *complained = text;
+        let error = error as &dyn std::error::Error;
+        match self.status.mirror() {
+            status::Mirror::WaitingForEvents => tracing::info!(error, "the mirror waits"),
+            _ => tracing::warn!(error, "the mirror begins again"),
         }
     }
 }

@@ -106,7 +106,10 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Self::DeliveryOpaque) {
         let outcome = match result {
-            Ok(_) => Outcome::Delivered,
+            Ok(_) => {
+                self.status.set_kafka(true);
+                Outcome::Delivered
+            }
             Err((error, _)) => outcome(error),
         };
         // A session that has ended does not listen any more.

@@ -4,7 +4,7 @@
 //! the events in question can lie further back. Everything here blocks.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -93,19 +93,30 @@ fn read(
     assignment.add_partition_offset(partition.topic, partition.number, Offset::Offset(start))?;
     consumer.assign(&assignment)?;
     let mut first_ms = None;
-    loop {
+    let mut heard = Instant::now();
+    while heard.elapsed() < TIMEOUT {
         match consumer.poll(TIMEOUT) {
+            // Left over from the partition before.
+            Some(Ok(message)) if !partition.has(&message) => {}
             Some(Ok(message)) => {
+                heard = Instant::now();
                 first_ms = first_ms.or(message.timestamp().to_millis());
                 present.extend(event_id(&message).map(|id| (partition.topic.to_owned(), id)));
                 if message.offset() + 1 >= partition.high {
                     return Ok(first_ms);
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(first_ms),
+            Some(Err(KafkaError::PartitionEOF(number))) if number == partition.number => return Ok(first_ms),
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => return Err(error),
-            None => return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
         }
+    }
+    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+}
+
+impl Partition<'_> {
+    fn has(&self, message: &BorrowedMessage<'_>) -> bool {
+        message.topic() == self.topic && message.partition() == self.number
     }
 }
 

@@ -1,0 +1,48 @@
+//! Variants of a component: the same behaviour under another digest, and broken ones.
+
+use std::path::{Path, PathBuf};
+
+/// The component with a custom section at its end: another digest, the same behaviour.
+pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
+    const NAME: &[u8] = b"ward-test";
+    let mut variant = component.to_vec();
+    let size = 1 + NAME.len() + 4;
+    variant.extend([0, size as u8, NAME.len() as u8]);
+    variant.extend(NAME);
+    variant.extend(mark.to_le_bytes());
+    variant
+}
+
+/// Ways in which an artifact can be no good.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// Not WebAssembly at all.
+    Garbage,
+    /// The end is missing, as after an upload that broke off.
+    Truncated,
+    /// A good component, of another service.
+    OtherService,
+}
+
+impl Fault {
+    pub const ALL: [Self; 3] = [Self::Garbage, Self::Truncated, Self::OtherService];
+
+    /// `component` with the fault; `other` is a component of another service.
+    pub fn apply(self, component: &[u8], other: &[u8], mark: u32) -> Vec<u8> {
+        match self {
+            Self::Garbage => format!("not a component, number {mark}").into_bytes(),
+            Self::Truncated => {
+                let mut variant = marked(component, mark);
+                variant.truncate(component.len() / 2 + mark as usize % 1000);
+                variant
+            }
+            Self::OtherService => marked(other, mark),
+        }
+    }
+}
+
+pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::write(&path, bytes).unwrap();
+    path
+}

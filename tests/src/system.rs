@@ -1,0 +1,319 @@
+//! A whole Ward: PostgreSQL, nats-server, hosts with the four components, and if wanted the bridge and Kafka.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
+use ward_proto::call::subject;
+
+use crate::grpc::Billing;
+use crate::kafka::Kafka;
+use crate::machine::{component, repository, room};
+use crate::nats::Nats;
+use crate::postgres::Postgres;
+use crate::rest::Rest;
+use crate::topic::Topic;
+use crate::ward::{Bridge, Environment, Host, command, folder, said, services};
+use crate::within;
+
+/// What a system shall be made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    hosts: Vec<Vec<&'static str>>,
+    deployed: Vec<&'static str>,
+    bridge: bool,
+    kafka: bool,
+    environment: Environment,
+}
+
+impl Plan {
+    /// So many hosts, each with all services.
+    pub fn hosts(mut self, count: usize) -> Self {
+        self.hosts = vec![services(); count];
+        self
+    }
+
+    /// One host for each list of services.
+    pub fn split(mut self, hosts: &[&[&'static str]]) -> Self {
+        self.hosts = hosts.iter().map(|services| services.to_vec()).collect();
+        self
+    }
+
+    /// This service is configured, and no component was ever deployed for it.
+    pub fn without(mut self, service: &str) -> Self {
+        self.deployed.retain(|deployed| *deployed != service);
+        self
+    }
+
+    /// With a bridge; its Kafka is the one inside, unless there is a real one.
+    pub fn bridge(mut self) -> Self {
+        self.bridge = true;
+        self
+    }
+
+    /// With a bridge and a real Apache Kafka.
+    pub fn kafka(mut self) -> Self {
+        self.kafka = true;
+        self.bridge()
+    }
+
+    /// A setting, as an operator would make it in the environment.
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment = self.environment.with(name, value);
+        self
+    }
+
+    pub async fn start(self) -> System {
+        let room = room().await;
+        self.start_in(Some(room)).await
+    }
+
+    async fn start_in(self, room: Option<OwnedSemaphorePermit>) -> System {
+        let kafka = async { if self.kafka { Some(Kafka::start().await) } else { None } };
+        let (postgres, nats, kafka) = tokio::join!(Postgres::start(), Nats::start(), kafka);
+        let folder = folder();
+        let environment = self
+            .environment
+            .with("WARD_DATABASE_URL", postgres.url())
+            .with(
+                "WARD_DATABASE_SECRET_FILE",
+                folder.path().join("secrets/database").display(),
+            )
+            .with("WARD_TOKENS_KEY_DIR", folder.path().join("secrets/keys").display())
+            .with("WARD_NATS_URL", nats.url())
+            .with(
+                "WARD_KAFKA",
+                kafka.as_ref().map_or("embedded".to_owned(), Kafka::brokers),
+            );
+        let mut system = System {
+            hosts: Vec::new(),
+            bridge: None,
+            kafka,
+            nats,
+            postgres,
+            environment,
+            folder,
+            tokens: Mutex::default(),
+            is_ended: room.is_none(),
+            _room: room,
+        };
+        system.command(&["provision"]).await;
+        for (place, services) in self.hosts.iter().enumerate() {
+            let name = format!("host-{}", place + 1);
+            let host = Host::start(&name, services, &system.environment, system.folder.path()).await;
+            system.hosts.push(host);
+        }
+        join_all(
+            self.deployed
+                .iter()
+                .map(|service| system.deploy(service, component(service))),
+        )
+        .await;
+        if self.deployed == services() {
+            for host in &mut system.hosts {
+                host.until_ready().await;
+            }
+        }
+        if self.bridge {
+            system.bridge = Some(Bridge::start(&system.environment, system.folder.path()).await);
+        }
+        system
+    }
+}
+
+/// A running system. What is declared first is dropped first: hosts before the servers that they use.
+pub struct System {
+    pub hosts: Vec<Host>,
+    pub bridge: Option<Bridge>,
+    pub kafka: Option<Kafka>,
+    pub nats: Nats,
+    pub postgres: Postgres,
+    environment: Environment,
+    folder: TempDir,
+    tokens: Mutex<HashMap<String, String>>,
+    is_ended: bool,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl System {
+    /// One host, everything deployed, no bridge, no limit of the rate.
+    pub async fn start() -> Self {
+        Self::with().start().await
+    }
+
+    pub fn with() -> Plan {
+        let plan = Plan {
+            hosts: vec![services()],
+            deployed: services(),
+            bridge: false,
+            kafka: false,
+            environment: Environment::default(),
+        };
+        // Compiled components are the same for all tests.
+        plan.set("WARD_HOST_CACHE_DIR", repository().join("target/test-cache").display())
+            .set("WARD_PROFILE", "development")
+            .set("WARD_HTTP_RATE_PER_S", 0)
+    }
+
+    /// A system with a bridge for all tests that harm nobody else's. It ends with the process.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<System> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::with().bridge().start_in(None)).await
+    }
+
+    /// A client of the first host, without a token.
+    pub fn rest(&self) -> Rest {
+        self.hosts[0].rest()
+    }
+
+    /// A client of the first host with the token of a user of the development profile: `testuser` (ADMIN),
+    /// `clinician`, `billing` or `reader`.
+    pub async fn user(&self, name: &str) -> Rest {
+        let mut tokens = self.tokens.lock().await;
+        if let Some(token) = tokens.get(name) {
+            return self.rest().with_token(token);
+        }
+        let rest = self.rest().login(&format!("{name}@test.com")).await;
+        tokens.insert(name.to_owned(), rest.token().unwrap().to_owned());
+        rest
+    }
+
+    pub async fn admin(&self) -> Rest {
+        self.user("testuser").await
+    }
+
+    pub async fn grpc(&self) -> Billing {
+        Billing::connect(self.bridge().grpc()).await
+    }
+
+    pub async fn topic(&self, name: &str) -> Topic {
+        Topic::new(&self.bridge().brokers().await, name)
+    }
+
+    pub fn bridge(&self) -> &Bridge {
+        self.bridge.as_ref().expect("the test asked for a bridge")
+    }
+
+    /// An administrator's connections to a service's database.
+    pub async fn database(&self, service: &str) -> PgPool {
+        self.postgres.database(service).await
+    }
+
+    /// A directory for the test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a command of the operator, which has to succeed.
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        let output = self.try_command(arguments).await;
+        assert!(
+            output.status.success(),
+            "ward {}: {}",
+            arguments.join(" "),
+            said(&output)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub async fn try_command(&self, arguments: &[&str]) -> Output {
+        command(arguments, &self.environment, self.folder.path()).await
+    }
+
+    pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {
+        self.command(&["deploy", service, artifact.as_ref().to_str().unwrap()])
+            .await
+    }
+
+    /// Another bridge over the same servers, which stands by or takes over.
+    pub async fn another_bridge(&self) -> Bridge {
+        Bridge::start(&self.environment, self.folder.path()).await
+    }
+
+    /// Waits until every event has had all its effects: outboxes empty, subscriptions done, Kafka written.
+    pub async fn settle(&self) {
+        let client = self.nats.client().await;
+        let mut databases = Vec::new();
+        for service in services() {
+            databases.push(self.database(service).await);
+        }
+        within(Duration::from_secs(90), "no event is under way", async || {
+            // Twice: what one look saw leaving may arrive where it had looked before.
+            let first = self.what_is_under_way(&client, &databases).await?;
+            let second = self.what_is_under_way(&client, &databases).await?;
+            (first == 0 && second == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Ends a test: nothing is left under way, nothing lies in the dead letters, and hosts stop in order.
+    pub async fn end(mut self) {
+        self.settle().await;
+        let letters = self.dead_letters().await;
+        assert_eq!(
+            letters,
+            0,
+            "events are in the dead letters: {}",
+            self.command(&["events", "dead"]).await
+        );
+        for host in &mut self.hosts {
+            if host.server.id().is_some() {
+                let status = host.stop().await;
+                assert!(status.success(), "a host ended with {status}\n{}", host.server.log());
+            }
+        }
+        self.is_ended = true;
+    }
+
+    /// Ends a test that broke things on purpose, where [`System::end`] would find them.
+    pub fn end_broken(mut self) {
+        self.is_ended = true;
+    }
+
+    pub async fn dead_letters(&self) -> u64 {
+        let context = jetstream::new(self.nats.client().await);
+        match context.get_stream(subject::DEAD_STREAM).await {
+            Ok(stream) => stream.cached_info().state.messages,
+            Err(_) => 0,
+        }
+    }
+
+    /// None while a server cannot be asked.
+    async fn what_is_under_way(&self, client: &async_nats::Client, databases: &[PgPool]) -> Option<u64> {
+        let mut sum = 0;
+        for database in databases {
+            let rows: i64 = sqlx::query_scalar("select count(*) from ward.outbox")
+                .fetch_one(database)
+                .await
+                .ok()?;
+            sum += rows as u64;
+        }
+        let stream = jetstream::new(client.clone())
+            .get_stream(subject::EVENT_STREAM)
+            .await
+            .ok()?;
+        let mut consumers = stream.consumers();
+        while let Some(consumer) = consumers.try_next().await.ok()? {
+            sum += consumer.num_pending + consumer.num_ack_pending as u64;
+        }
+        if let Some(bridge) = self.bridge.as_ref().filter(|bridge| bridge.server.id().is_some()) {
+            sum += u64::from(!bridge.is_settled().await);
+        }
+        Some(sum)
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if !self.is_ended && !std::thread::panicking() {
+            panic!("a test has to end its system: System::end, or System::end_broken");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Ward's own processes: hosts, bridges, and the operator's commands.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::eventually;
+use crate::machine::{directory, port, program, repository};
+use crate::rest::Rest;
+use crate::server::{Recipe, Server};
+
+/// What all processes of a system are told.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.0.retain(|(other, _)| other != name);
+        self.0.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// The configuration that is deployed, with these services of it.
+pub fn configuration(services: &[&str]) -> String {
+    let text = std::fs::read_to_string(repository().join("deploy/ward.toml")).unwrap();
+    let mut table: toml::Table = text.parse().unwrap();
+    let toml::Value::Table(all) = &mut table["services"] else {
+        panic!("deploy/ward.toml has no services")
+    };
+    all.retain(|name, _| services.iter().any(|service| name == *service));
+    assert_eq!(
+        all.len(),
+        services.len(),
+        "deploy/ward.toml does not have all of {services:?}"
+    );
+    table.to_string()
+}
+
+/// The names of all services in the configuration that is deployed.
+pub fn services() -> Vec<&'static str> {
+    vec!["auth", "patient", "billing", "analytics"]
+}
+
+/// A host with its own configuration file and gateway.
+pub struct Host {
+    pub server: Server,
+    pub services: Vec<&'static str>,
+    address: String,
+}
+
+impl Host {
+    /// Returns when its gateway answers; the services may still be missing.
+    pub async fn start(name: &str, services: &[&'static str], environment: &Environment, folder: &Path) -> Self {
+        let address = format!("127.0.0.1:{}", port());
+        let environment = environment
+            .clone()
+            .with("WARD_HOST_NAME", name)
+            .with("WARD_GATEWAY_LISTEN", &address)
+            .with("WARD_GATEWAY_PUBLIC_URL", format!("http://{address}"));
+        let recipe = ward(name, &["host"], &configuration(services), &environment, folder);
+        let mut host = Self {
+            server: Server::start(recipe),
+            services: services.to_vec(),
+            address,
+        };
+        host.until_alive().await;
+        host
+    }
+
+    /// After a kill or a stop.
+    pub async fn start_again(&mut self) {
+        self.server.start_again();
+        self.until_alive().await;
+    }
+
+    /// A client of this host's gateway without a token.
+    pub fn rest(&self) -> Rest {
+        Rest::new(format!("http://{}", self.address))
+    }
+
+    /// Waits until all services that it is configured for run.
+    pub async fn until_ready(&mut self) {
+        let rest = self.rest();
+        self.server
+            .until("is ready", async || {
+                rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200)
+            })
+            .await;
+    }
+
+    /// SIGTERM: it finishes what is under way.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.server.stop(Signal::TERM, Duration::from_secs(25)).await
+    }
+
+    async fn until_alive(&mut self) {
+        let rest = self.rest();
+        self.server
+            .until("answers", async || {
+                rest.try_get("/healthz")
+                    .await
+                    .is_some_and(|answer| answer.status == 200)
+            })
+            .await;
+    }
+}
+
+/// The bridge.
+pub struct Bridge {
+    pub server: Server,
+    grpc: String,
+    status: Rest,
+}
+
+impl Bridge {
+    pub async fn start(environment: &Environment, folder: &Path) -> Self {
+        let (listen, grpc) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
+        let environment = environment
+            .clone()
+            .with("WARD_BRIDGE_LISTEN", &listen)
+            .with("WARD_BRIDGE_GRPC_LISTEN", &grpc);
+        let file = write(folder, "bridge", &configuration(&services()));
+        let recipe = Recipe::new("bridge", program("ward-bridge"), folder)
+            .argument("--config")
+            .argument(file);
+        let recipe = Recipe {
+            environment: environment.0,
+            ..recipe
+        };
+        let status = Rest::new(format!("http://{listen}"));
+        let mut bridge = Self {
+            server: Server::start(recipe),
+            grpc,
+            status,
+        };
+        bridge.until_ready().await;
+        bridge
+    }
+
+    pub async fn start_again(&mut self) {
+        self.server.start_again();
+        self.until_ready().await;
+    }
+
+    /// Where gRPC is served.
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    pub async fn status(&self) -> Value {
+        eventually("the bridge's status", async || {
+            Some(self.status.try_get("/status").await?.json())
+        })
+        .await
+    }
+
+    /// Where its Kafka is, also when it is inside.
+    pub async fn brokers(&self) -> String {
+        let status = self.status().await;
+        status["kafka"]["brokers"]
+            .as_str()
+            .expect("the status names the brokers")
+            .to_owned()
+    }
+
+    /// True when every event of the stream is on Kafka.
+    pub async fn is_settled(&self) -> bool {
+        let kafka = &self.status().await["kafka"];
+        kafka["lag"] == 0 && kafka["in_flight"] == 0 && kafka["mirror"] == "running"
+    }
+
+    pub async fn until_ready(&mut self) {
+        let rest = self.status.clone();
+        self.server
+            .until("is ready", async || {
+                rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200)
+            })
+            .await;
+    }
+}
+
+/// Runs a command of the operator to its end.
+pub async fn command(arguments: &[&str], environment: &Environment, folder: &Path) -> Output {
+    let recipe = ward("command", arguments, &configuration(&services()), environment, folder);
+    tokio::task::spawn_blocking(move || recipe.command().output().unwrap())
+        .await
+        .unwrap()
+}
+
+/// What a command said, for messages.
+pub fn said(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{}\n{out}{err}", output.status)
+}
+
+/// A directory with what all processes of a system share: secrets and keys.
+pub fn folder() -> TempDir {
+    directory("ward-")
+}
+
+fn ward(name: &str, arguments: &[&str], configuration: &str, environment: &Environment, folder: &Path) -> Recipe {
+    let file = write(folder, name, configuration);
+    let (command, rest) = arguments.split_first().unwrap();
+    let recipe = Recipe::new(name, program("ward"), folder)
+        .arguments([*command, "--config"])
+        .argument(file)
+        .arguments(rest.iter().copied());
+    Recipe {
+        environment: environment.0.clone(),
+        ..recipe
+    }
+}
+
+fn write(folder: &Path, name: &str, configuration: &str) -> PathBuf {
+    let file = folder.join(format!("{name}.toml"));
+    std::fs::write(&file, configuration).unwrap();
+    file
+}

@@ -17,12 +17,14 @@
 
 pub mod artifact;
 pub mod chain;
+pub mod clinic;
 pub mod grpc;
 pub mod kafka;
 pub mod load;
 pub mod machine;
 pub mod nats;
 pub mod postgres;
+pub mod registrations;
 pub mod rest;
 pub mod server;
 pub mod system;

@@ -200,7 +200,8 @@ fn tail(log: &Path) -> String {
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
-fn spawn(command: Command) -> Child {
+/// Starts a command that may outlive the thread which asked for it.
+pub fn spawn(command: Command) -> Child {
     static NURSERY: LazyLock<Sender<Order>> = LazyLock::new(|| {
         let (orders, inbox) = channel::<Order>();
         std::thread::spawn(move || {

@@ -224,7 +224,12 @@ impl System {
     }
 
     pub async fn try_command(&self, arguments: &[&str]) -> Output {
-        command(arguments, &self.environment, self.folder.path()).await
+        self.command_with_input(arguments, "").await
+    }
+
+    /// Runs a command that reads from its standard input.
+    pub async fn command_with_input(&self, arguments: &[&str], input: &str) -> Output {
+        command(arguments, input, &self.environment, self.folder.path()).await
     }
 
     pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {

@@ -1,7 +1,8 @@
 //! Ward's own processes: hosts, bridges, and the operator's commands.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use crate::eventually;
 use crate::machine::{directory, port, program, repository};
 use crate::rest::Rest;
-use crate::server::{Recipe, Server};
+use crate::server::{Recipe, Server, spawn};
 
 /// What all processes of a system are told.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ pub fn configuration(services: &[&str]) -> String {
     let toml::Value::Table(all) = &mut table["services"] else {
         panic!("deploy/ward.toml has no services")
     };
-    all.retain(|name, _| services.iter().any(|service| name == *service));
+    all.retain(|name, _| services.contains(&name));
     assert_eq!(
         all.len(),
         services.len(),
@@ -184,12 +185,24 @@ impl Bridge {
     }
 }
 
-/// Runs a command of the operator to its end.
-pub async fn command(arguments: &[&str], environment: &Environment, folder: &Path) -> Output {
-    let recipe = ward("command", arguments, &configuration(&services()), environment, folder);
-    tokio::task::spawn_blocking(move || recipe.command().output().unwrap())
-        .await
-        .unwrap()
+/// Runs a command of the operator to its end, with `input` on its standard input.
+pub async fn command(arguments: &[&str], input: &str, environment: &Environment, folder: &Path) -> Output {
+    let name = crate::unique("command");
+    let recipe = ward(&name, arguments, &configuration(&services()), environment, folder);
+    let input = input.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut command = recipe.command();
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = spawn(command);
+        // A command that does not read it has ended already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    })
+    .await
+    .unwrap()
 }
 
 /// What a command said, for messages.

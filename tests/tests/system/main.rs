@@ -3,4 +3,25 @@
 //! One file a subject. Tests that only ask and add share one system (`System::shared`); those that break something
 //! have their own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests fail tests"
+)]
+
+mod crashes;
+mod documentation;
+mod grpc;
+mod hosts;
+mod idempotency;
+mod kafka;
+mod limits;
+mod login;
+mod old_system;
+mod outage;
+mod patients;
+mod problems;
+mod roles;
 mod servers;
+mod swap;

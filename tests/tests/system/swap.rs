@@ -1,0 +1,91 @@
+//! Components that are replaced while requests run.
+
+use ward_tests::System;
+use ward_tests::artifact::{Fault, marked, write};
+use ward_tests::clinic::{JOHN, post, registration};
+use ward_tests::load::Load;
+use ward_tests::machine::component;
+use ward_tests::rest::{Answer, Rest};
+
+fn ok(answer: Answer, status: u16) -> Result<(), String> {
+    if answer.status == status {
+        Ok(())
+    } else {
+        Err(format!("{} {}", answer.status, answer.text()))
+    }
+}
+
+/// Three reads to one registration.
+fn mixed(rest: Rest) -> Load {
+    Load::start(4, move |number| {
+        let rest = rest.clone();
+        async move {
+            match number % 4 {
+                0 => ok(post(&rest, registration()).await, 201),
+                _ => ok(rest.get(&format!("/api/patients/{JOHN}")).await, 200),
+            }
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_swaps_under_load_fail_no_request() {
+    let system = System::start().await;
+    let load = mixed(system.admin().await);
+    let [patient, billing] = ["patient", "billing"].map(|name| std::fs::read(component(name)).unwrap());
+    for round in 0..100 {
+        load.goes_on_for(10).await;
+        // One in five is no good, in one way after the other.
+        let fault = (round % 5 == 4).then(|| Fault::ALL[round / 5 % Fault::ALL.len()]);
+        let mark = round as u32;
+        let bytes = match fault {
+            None => marked(&patient, mark),
+            Some(fault) => fault.apply(&patient, &billing, mark),
+        };
+        let artifact = write(system.folder(), "candidate", &bytes);
+        let output = system
+            .try_command(&["deploy", "patient", artifact.to_str().unwrap()])
+            .await;
+        let said = ward_tests::ward::said(&output);
+        assert_eq!(
+            output.status.success(),
+            fault.is_none(),
+            "round {round}, {fault:?}: {said}"
+        );
+    }
+    let (asked, failures) = load.end().await;
+    assert!(
+        failures.is_empty(),
+        "{} of {asked} failed: {:?}",
+        failures.len(),
+        &failures[..1]
+    );
+    system.end().await;
+}
+
+#[tokio::test]
+async fn a_rollback_brings_the_generation_before() {
+    let system = System::start().await;
+    let patient = std::fs::read(component("patient")).unwrap();
+    let before = system.command(&["ps"]).await;
+    system
+        .deploy("patient", write(system.folder(), "next", &marked(&patient, 1)))
+        .await;
+    assert_ne!(digest(&system.command(&["ps"]).await), digest(&before));
+    system.command(&["rollback", "patient"]).await;
+    assert_eq!(digest(&system.command(&["ps"]).await), digest(&before));
+    system.end().await;
+}
+
+/// The digest in the line of the patient service.
+fn digest(listing: &str) -> String {
+    let line = listing
+        .lines()
+        .find(|line| line.contains("patient"))
+        .expect("ps lists the service");
+    let is_digest = |word: &&str| word.len() >= 8 && word.chars().all(|letter| letter.is_ascii_hexdigit());
+    line.split([' ', ':', '\t'])
+        .find(is_digest)
+        .expect("ps shows the digest")
+        .to_owned()
+}

@@ -43,6 +43,17 @@ impl Request {
         }
     }
 
+    /// The `Link` to the page after this one (RFC 8288): the same request, with another cursor.
+    pub fn link_to_next(&self, cursor: &str) -> String {
+        let others = self.query.iter().filter(|(name, _)| name != "cursor");
+        let mut query: String = others
+            .map(|(name, value)| format!("{}={}&", encoded(name), encoded(value)))
+            .collect();
+        query.push_str("cursor=");
+        query.push_str(&encoded(cursor));
+        format!("<{}?{query}>; rel=\"next\"", self.path)
+    }
+
     /// Who asks. The gateway lets nobody in without a name where a route says so.
     pub fn subject(&self) -> &str {
         self.principal.as_ref().map_or("nobody", |principal| &principal.subject)
@@ -73,6 +84,18 @@ fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
         .iter()
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.as_str())
+}
+
+/// For a query (RFC 3986).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 fn broken(detail: String) -> Problem {
@@ -209,6 +232,19 @@ mod tests {
         assert!(path("123e4567-e89b-12d3-a456-426614174000").id("id").is_ok());
         assert_eq!(path("7").id("id").unwrap_err().status(), 404);
         assert_eq!(Request::test("test").id("id").unwrap_err().status(), 404);
+    }
+
+    #[test]
+    fn the_next_page_is_the_same_request_with_another_cursor() {
+        let query = [("name", "José & co"), ("cursor", "old"), ("limit", "2")];
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let request = Request {
+            path: "/api/patients".to_owned(),
+            query,
+            ..Request::test("test")
+        };
+        let expected = "</api/patients?name=Jos%C3%A9%20%26%20co&limit=2&cursor=new>; rel=\"next\"";
+        assert_eq!(request.link_to_next("new"), expected);
     }
 
     #[test]

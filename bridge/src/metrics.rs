@@ -10,6 +10,9 @@ use prometheus_client::registry::Registry;
 /// From 1 ms to about 8 s.
 const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 8.0];
 
+/// The lag and the position before they are known.
+pub const UNKNOWN: i64 = -1;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Rpc {
     pub method: &'static str,
@@ -54,6 +57,8 @@ impl Metrics {
             nats_up: Gauge::default(),
             billing_up: Gauge::default(),
         };
+        metrics.lag.set(UNKNOWN);
+        metrics.position.set(UNKNOWN);
         metrics.register_grpc();
         metrics.register_kafka();
         metrics.register_neighbours();
@@ -97,13 +102,13 @@ impl Metrics {
         );
         registry.register(
             "kafka_lag",
-            "Events of the stream that are not yet on Kafka",
+            "Events of the stream that are not yet on Kafka; -1 while unknown",
             self.lag.clone(),
         );
         registry.register("kafka_in_flight", "Events under way to Kafka", self.in_flight.clone());
         registry.register(
             "kafka_position",
-            "Everything up to this stream sequence is done",
+            "Everything up to this stream sequence is done; -1 while unknown",
             self.position.clone(),
         );
     }

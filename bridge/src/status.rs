@@ -5,11 +5,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::bus::Bus;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, UNKNOWN};
 
 /// How often the lag is measured.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -116,9 +117,9 @@ impl Status {
                 "reachable": self.metrics.kafka_up.get() == 1,
                 "topics": self.facts.topics,
                 "mirror": self.mirror().name(),
-                "position": self.metrics.position.get(),
+                "position": known(&self.metrics.position),
                 "in_flight": self.metrics.in_flight.get(),
-                "lag": self.metrics.lag.get(),
+                "lag": known(&self.metrics.lag),
             },
         })
     }
@@ -129,14 +130,21 @@ impl Status {
         loop {
             tick.tick().await;
             self.metrics.nats_up.set(i64::from(self.bus.is_connected()));
-            if self.mirror() == Mirror::Standby || !self.bus.is_connected() {
-                continue;
-            }
-            if let Ok(stream) = self.bus.stream_state().await {
-                let last = i64::try_from(stream.last_sequence).unwrap_or(i64::MAX);
-                let done = self.metrics.position.get();
-                self.metrics.lag.set(last.saturating_sub(done).max(0));
-            }
+            self.measure_lag().await;
         }
     }
+
+    async fn measure_lag(&self) {
+        let done = known(&self.metrics.position).filter(|_| self.bus.is_connected());
+        if let Some(done) = done
+            && let Ok(stream) = self.bus.stream_state().await
+        {
+            let last = i64::try_from(stream.last_sequence).unwrap_or(i64::MAX);
+            self.metrics.lag.set(last.saturating_sub(done).max(0));
+        }
+    }
+}
+
+fn known(gauge: &Gauge) -> Option<i64> {
+    Some(gauge.get()).filter(|value| *value != UNKNOWN)
 }

@@ -1,5 +1,7 @@
 //! The billing contract: real gRPC calls, a real nats-server, and a billing that answers as each test says.
 
+#![cfg(test)]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,7 @@
 //! The mirror: events of a real JetStream stream on the topics of (a mock of) Kafka.
 
+#![cfg(test)]
+
 mod support;
 
 use prost::Message;

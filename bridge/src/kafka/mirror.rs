@@ -8,7 +8,6 @@ use super::producer::Producer;
 use super::session::{Parts, Session, SessionError};
 use super::tails::{self, Present};
 use crate::bus::Bus;
-use crate::bus::events::{Event, Reader, StreamState};
 use crate::bus::position::Lease;
 use crate::config::{Kafka, Target};
 use crate::status::{self, Status};
@@ -87,13 +86,13 @@ impl Mirror {
             .set(i64::try_from(floor).unwrap_or(i64::MAX));
         let created_ns = lease.as_ref().map_or(stream.created_ns, Lease::created_ns);
         let mut reader = self.bus.read_events(created_ns, floor);
+        let in_question = self.bus.stream_state().await?.last_sequence;
         let mut first = None;
         let mut present = Present::new();
-        if lease.as_ref().is_some_and(|lease| !lease.position().settled) {
-            first = self.first_in_question(&mut reader, floor).await?;
-            if let Some(event) = &first {
-                present = self.already_there(event.stored_at_ms).await;
-            }
+        if in_question > floor && lease.as_ref().is_some_and(|lease| !lease.position().settled) {
+            let event = reader.next().await.ok_or(SessionError::OtherStream)?;
+            present = self.already_there(event.stored_at_ms).await;
+            first = Some(event);
         }
         if let Some(lease) = &mut lease {
             lease.unsettle().await?;
@@ -107,6 +106,7 @@ impl Mirror {
             reader,
             first,
             present,
+            in_question,
             lease,
             floor,
         })
@@ -117,15 +117,6 @@ impl Mirror {
         let lease = Lease::acquire(&self.bus, &self.holder, standby).await?;
         let floor = lease.position().floor;
         Ok((Some(lease), floor))
-    }
-
-    /// The first event that Kafka may have although the position does not say so.
-    async fn first_in_question(&self, reader: &mut Reader, floor: u64) -> Result<Option<Event>, SessionError> {
-        let StreamState { last_sequence, .. } = self.bus.stream_state().await?;
-        if last_sequence <= floor {
-            return Ok(None);
-        }
-        reader.next().await.map(Some).ok_or(SessionError::OtherStream)
     }
 
     /// What the topics have since `since_ms`. Waits for Kafka as long as it takes.

@@ -53,8 +53,9 @@ pub struct Parts {
     pub reader: Reader,
     /// Read before the others.
     pub first: Option<Event>,
-    /// Records that need not be sent.
+    /// Records that need not be sent, of events up to the sequence `in_question`.
     pub present: Present,
+    pub in_question: u64,
     /// None with the embedded broker: nobody else can write to it, and it does not outlive the bridge.
     pub lease: Option<Lease>,
     pub floor: u64,
@@ -153,6 +154,9 @@ impl Session {
 
     /// The event's targets, without those whose topic has it already.
     fn missing(&mut self, event: &Event) -> Vec<Target> {
+        if event.sequence > self.parts.in_question {
+            self.parts.present = Present::new();
+        }
         let mut targets: Vec<Target> = record::targets(event, &self.parts.table).cloned().collect();
         if let Some(id) = record::id(event).filter(|_| !self.parts.present.is_empty()) {
             let before = targets.len();

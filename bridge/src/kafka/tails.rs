@@ -3,7 +3,7 @@
 //! Each partition is read from its end back to records that are older than the first event in question; none of
 //! the events in question can lie further back. Everything here blocks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -23,101 +23,110 @@ const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// Topic and event id of records on Kafka.
 pub type Present = HashSet<(String, String)>;
 
-/// A partition and what it holds.
-struct Partition<'a> {
-    topic: &'a str,
-    number: i32,
+/// The part of a partition that is read.
+struct Tail {
+    partition: i32,
     low: i64,
     high: i64,
+    window: i64,
+}
+
+impl Tail {
+    fn start(&self) -> i64 {
+        self.low.max(self.high.saturating_sub(self.window))
+    }
+
+    /// Nothing is left before it that matters, given when its first record was written.
+    fn reaches_back(&self, first_ms: Option<i64>, since_ms: i64) -> bool {
+        self.start() == self.low || first_ms.is_some_and(|first_ms| first_ms < since_ms)
+    }
 }
 
 /// The events on `topics` that were stored in the stream at `since_ms` or later. Older ones may be among them.
 pub fn present(broker: &Broker, topics: &[String], since_ms: i64) -> Result<Present, KafkaError> {
-    let consumer: BaseConsumer<Quiet> = broker.consumer_config().create_with_context(Quiet)?;
     let mut present = Present::new();
     for topic in topics {
-        for number in partitions(&consumer, topic)? {
-            let (low, high) = consumer.fetch_watermarks(topic, number, TIMEOUT)?;
-            let partition = Partition {
-                topic,
-                number,
-                low,
-                high,
-            };
-            read_back(&consumer, &partition, since_ms - CLOCKS_DIFFER_MS, &mut present)?;
+        let mut tails = tails(&consumer(broker)?, topic)?;
+        while !tails.is_empty() {
+            // A new consumer for each reading: nothing of the one before can be mistaken for an answer.
+            let firsts = read(&consumer(broker)?, topic, &tails, &mut present)?;
+            tails.retain_mut(|tail| {
+                let first_ms = firsts.get(&tail.partition).copied();
+                let enough = tail.reaches_back(first_ms, since_ms.saturating_sub(CLOCKS_DIFFER_MS));
+                tail.window = tail.window.saturating_mul(4);
+                !enough
+            });
         }
     }
     Ok(present)
 }
 
-/// The topic's partitions; none for a topic that is not there yet.
-fn partitions(consumer: &BaseConsumer<Quiet>, topic: &str) -> Result<Vec<i32>, KafkaError> {
+fn consumer(broker: &Broker) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    broker.consumer_config().create_with_context(Quiet)
+}
+
+/// The partitions that hold anything; none for a topic that is not there yet.
+fn tails(consumer: &BaseConsumer<Quiet>, topic: &str) -> Result<Vec<Tail>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(Vec::new());
     };
     match found.error().map(RDKafkaErrorCode::from) {
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(Vec::new()),
-        Some(code) => Err(KafkaError::MetadataFetch(code)),
-        None => Ok(found.partitions().iter().map(|partition| partition.id()).collect()),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(Vec::new()),
+        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        None => {}
     }
+    let mut tails = Vec::new();
+    for partition in found.partitions().iter().map(|partition| partition.id()) {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+        tails.push(Tail {
+            partition,
+            low,
+            high,
+            window: FIRST_WINDOW,
+        });
+    }
+    tails.retain(|tail| tail.low < tail.high);
+    Ok(tails)
 }
 
-fn read_back(
-    consumer: &BaseConsumer<Quiet>,
-    partition: &Partition<'_>,
-    since_ms: i64,
-    present: &mut Present,
-) -> Result<(), KafkaError> {
-    let mut window = FIRST_WINDOW;
-    let mut start = partition.high;
-    while start > partition.low {
-        start = partition.low.max(partition.high.saturating_sub(window));
-        let first_ms = read(consumer, partition, start, present)?;
-        if first_ms.is_some_and(|first_ms| first_ms < since_ms) {
-            break;
-        }
-        window = window.saturating_mul(4);
-    }
-    Ok(())
-}
-
-/// Reads from `start` to the end; returns when the first record was written.
+/// Reads each tail from its start to its end; returns when the first record of each was written.
 fn read(
     consumer: &BaseConsumer<Quiet>,
-    partition: &Partition<'_>,
-    start: i64,
+    topic: &str,
+    tails: &[Tail],
     present: &mut Present,
-) -> Result<Option<i64>, KafkaError> {
+) -> Result<HashMap<i32, i64>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(partition.topic, partition.number, Offset::Offset(start))?;
+    for tail in tails {
+        assignment.add_partition_offset(topic, tail.partition, Offset::Offset(tail.start()))?;
+    }
     consumer.assign(&assignment)?;
-    let mut first_ms = None;
+    let mut ends: HashMap<i32, i64> = tails.iter().map(|tail| (tail.partition, tail.high)).collect();
+    let mut firsts = HashMap::new();
     let mut heard = Instant::now();
-    while heard.elapsed() < TIMEOUT {
+    while !ends.is_empty() {
         match consumer.poll(TIMEOUT) {
-            // Left over from the partition before.
-            Some(Ok(message)) if !partition.has(&message) => {}
             Some(Ok(message)) => {
                 heard = Instant::now();
-                first_ms = first_ms.or(message.timestamp().to_millis());
-                present.extend(event_id(&message).map(|id| (partition.topic.to_owned(), id)));
-                if message.offset() + 1 >= partition.high {
-                    return Ok(first_ms);
+                let written_ms = message.timestamp().to_millis().unwrap_or(i64::MAX);
+                firsts.entry(message.partition()).or_insert(written_ms);
+                present.extend(event_id(&message).map(|id| (topic.to_owned(), id)));
+                if ends
+                    .get(&message.partition())
+                    .is_some_and(|end| message.offset() + 1 >= *end)
+                {
+                    ends.remove(&message.partition());
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(number))) if number == partition.number => return Ok(first_ms),
-            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+            // The last records may be ones that only brokers see.
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(ends.remove(&partition)),
             Some(Err(error)) => return Err(error),
+            None if heard.elapsed() < TIMEOUT => {}
+            None => return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)),
         }
     }
-    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
-}
-
-impl Partition<'_> {
-    fn has(&self, message: &BorrowedMessage<'_>) -> bool {
-        message.topic() == self.topic && message.partition() == self.number
-    }
+    Ok(firsts)
 }
 
 fn event_id(message: &BorrowedMessage<'_>) -> Option<String> {

@@ -4,5 +4,19 @@
 //! operator says (`config`). Start reading at [`app`], the one place that sees everything; then [`calls`] for the way
 //! of a call and [`store`] for its transaction.
 
+pub mod app;
+pub mod bindings;
+pub mod bus;
+pub mod calls;
+pub mod capabilities;
+pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod engine;
+pub mod events;
+pub mod gateway;
+pub mod metrics;
+pub mod security;
+pub mod services;
+pub mod store;
 pub mod values;

@@ -1,1 +1,107 @@
-fn main() {}
+//! The program `ward`: the host itself, and the commands of whoever runs it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ward_host::commands;
+use ward_host::config::Config;
+
+/// Values of many calls are made and dropped all the time; this is a quarter of the time of a list of 50 records.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Ward: a plugin host for patient management.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration; without it ./ward.toml, if it exists. Every setting: deploy/defaults.toml.
+    #[arg(long, global = true, env = "WARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a host until SIGTERM or Ctrl-C.
+    Host,
+    /// Make databases, roles and secrets. Safe to repeat; repeat it after an upgrade.
+    Provision,
+    /// Build components from source into target/components.
+    Build(commands::build::Arguments),
+    /// Make a component of a WebAssembly module.
+    Componentize { input: PathBuf, output: PathBuf },
+    /// Let a component take over a service on all hosts, while it serves.
+    Deploy(commands::deploy::Arguments),
+    /// Go back to the version before.
+    Rollback(commands::deploy::RollbackArguments),
+    /// Show what runs on which host.
+    Ps(commands::ps::Arguments),
+    /// Dead letters.
+    #[command(subcommand)]
+    Events(commands::events::Command),
+    /// Users.
+    #[command(subcommand)]
+    User(commands::user::Command),
+    /// Signing keys.
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
+    /// Compile a component to machine code; the host runs this in a process of its own.
+    #[command(hide = true)]
+    Compile {
+        input: PathBuf,
+        output: PathBuf,
+        memory_mb: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Polled often, so that a guest that computes for long does not keep others waiting.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(8)
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(arguments));
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ward: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // These need no configuration.
+    match &arguments.command {
+        Command::Build(options) => return commands::build::run(options),
+        Command::Componentize { input, output } => return commands::build::componentize_file(input, output),
+        _ => {}
+    }
+    let config = Config::load(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Host => commands::host::run(config).await,
+        Command::Provision => commands::provision::run(&config).await,
+        Command::Deploy(options) => commands::deploy::run(&config, options).await,
+        Command::Rollback(options) => commands::deploy::roll_back(&config, options).await,
+        Command::Ps(options) => commands::ps::run(&config, options).await,
+        Command::Events(command) => commands::events::run(&config, command).await,
+        Command::User(command) => commands::user::run(&config, command).await,
+        Command::Keys(command) => commands::keys::run(&config, command),
+        Command::Compile {
+            input,
+            output,
+            memory_mb,
+        } => ward_host::engine::compile_here(&config.engine, &input, &output, memory_mb),
+        Command::Build(_) | Command::Componentize { .. } => Ok(()),
+    }
+}

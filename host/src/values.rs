@@ -4,12 +4,14 @@
 //! both encodings, since each is a serde format. Names are on the wire, so the two sides may differ: unknown fields are
 //! skipped, and a missing field is an error unless it is optional.
 
+mod compatible;
 mod decode;
 mod encode;
 mod plan;
 
 use wasmtime::component::Val;
 
+pub use compatible::disagreement;
 pub use plan::{Field, FunctionPlan, Plan, Unsupported};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,189 @@
+//! NATS: the one module that names the client library. What travels is the business of others.
+//!
+//! `requests` is request and reply, `streams` the events that must not be lost, `registry` artifacts and the desired state.
+//! The library's traps are kept in here: a flush is no proof that a subscription is in place ([`Bus::confirm`]), and a
+//! request while disconnected would wait for its time-out instead of failing ([`Bus::request`]).
+
+mod registry;
+mod streams;
+
+use std::time::Duration;
+
+use async_nats::client::Client;
+use async_nats::connection::State;
+use async_nats::{ConnectOptions, Event, Request, RequestErrorKind};
+use bytes::Bytes;
+
+pub use async_nats::{HeaderMap as Headers, Message, Subscriber};
+pub use registry::{Bucket, Change, Objects, RegistryError, Revised};
+pub use streams::{Delivery, Outcome, StreamError, Subscription};
+
+use crate::config;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    #[error("cannot read the NATS credentials {path}: {source}")]
+    Credentials { path: String, source: std::io::Error },
+    #[error("cannot connect to NATS at {url}: {source}; is nats-server running, and is nats.url right?")]
+    Connect {
+        url: String,
+        source: async_nats::ConnectError,
+    },
+    #[error("cannot subscribe: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    #[error("nats-server {0} is too old: 2.12 or newer is needed")]
+    Version(String),
+    #[error("the subscription {0} did not answer itself; is NATS reachable?")]
+    Unconfirmed(String),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoReply {
+    /// Nobody subscribes, or NATS cannot be reached.
+    NoResponders,
+    TimedOut,
+}
+
+#[derive(Clone)]
+pub struct Bus {
+    client: Client,
+    jetstream: async_nats::jetstream::Context,
+    replicas: usize,
+}
+
+impl Bus {
+    /// Connects once; from then on the client reconnects by itself for ever.
+    pub async fn connect(config: &config::Nats, name: &str) -> Result<Self, BusError> {
+        let mut options = ConnectOptions::new();
+        if !config.credentials_file.is_empty() {
+            options = options
+                .credentials_file(&config.credentials_file)
+                .await
+                .map_err(|source| BusError::Credentials {
+                    path: config.credentials_file.clone(),
+                    source,
+                })?;
+        }
+        let client = options
+            .name(name)
+            .ping_interval(Duration::from_secs(config.ping_interval_s))
+            .request_timeout(None)
+            .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64))
+            .event_callback(report)
+            .connect(&config.url)
+            .await
+            .map_err(|source| BusError::Connect {
+                url: config.url.clone(),
+                source,
+            })?;
+        if !client.is_server_compatible(2, 12, 0) {
+            return Err(BusError::Version(client.server_info().version));
+        }
+        let jetstream = async_nats::jetstream::new(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            replicas: config.replicas,
+        })
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// The most that one message may hold, headers included.
+    pub fn max_payload(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    pub async fn request(
+        &self,
+        subject: String,
+        headers: Headers,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Message, NoReply> {
+        if !self.is_connected() {
+            return Err(NoReply::NoResponders);
+        }
+        let request = Request::new().headers(headers).payload(payload).timeout(Some(timeout));
+        self.client
+            .send_request(subject, request)
+            .await
+            .map_err(|error| match error.kind() {
+                RequestErrorKind::TimedOut => NoReply::TimedOut,
+                _ => NoReply::NoResponders,
+            })
+    }
+
+    /// Gathers the replies of everybody who hears `subject` until nothing came for `pause`.
+    pub async fn gather(&self, subject: &'static str, pause: Duration) -> Result<Vec<Bytes>, BusError> {
+        use futures_util::StreamExt;
+        let inbox = self.client.new_inbox();
+        let mut replies = self.client.subscribe(inbox.clone()).await?;
+        let _ = self.client.publish_with_reply(subject, inbox, Bytes::new()).await;
+        let mut gathered = Vec::new();
+        while let Ok(Some(reply)) = tokio::time::timeout(pause, replies.next()).await {
+            if reply.status.is_none() {
+                gathered.push(reply.payload);
+            }
+        }
+        Ok(gathered)
+    }
+
+    /// Sends without knowing whether anybody hears it.
+    pub async fn publish(&self, subject: String, headers: Headers, payload: Bytes) {
+        if let Err(error) = self.client.publish_with_headers(subject, headers, payload).await {
+            tracing::debug!(%error, "could not publish");
+        }
+    }
+
+    /// Replies to a request; without a reply subject nothing happens.
+    pub async fn reply(&self, request: &Message, headers: Headers, payload: Bytes) {
+        if let Some(reply) = &request.reply
+            && let Err(error) = self.client.publish_with_headers(reply.clone(), headers, payload).await
+        {
+            tracing::warn!(%error, "could not send a reply");
+        }
+    }
+
+    pub async fn subscribe(&self, subject: String) -> Result<Subscriber, BusError> {
+        Ok(self.client.subscribe(subject).await?)
+    }
+
+    /// Of all subscribers of one group, one gets each message.
+    pub async fn subscribe_in_group(&self, subject: String, group: String) -> Result<Subscriber, BusError> {
+        Ok(self.client.queue_subscribe(subject, group).await?)
+    }
+
+    /// Returns once everything that was subscribed before is in place: the server handles a connection's messages in
+    /// order, and here a request to ourselves comes back. `subject` must be ours alone.
+    pub async fn confirm(&self, subject: String) -> Result<(), BusError> {
+        use futures_util::StreamExt;
+        let mut echo = self.client.subscribe(subject.clone()).await?;
+        let _ = self.client.publish(subject.clone(), Bytes::new()).await;
+        match tokio::time::timeout(Duration::from_secs(5), echo.next()).await {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(BusError::Unconfirmed(subject)),
+        }
+    }
+
+    /// Sends what is still in the buffer.
+    pub async fn flush(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.client.flush()).await;
+    }
+}
+
+async fn report(event: Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Disconnected => tracing::warn!("disconnected from NATS; reconnecting"),
+        Event::SlowConsumer(sid) => tracing::error!(sid, "messages were dropped: a subscription is read too slowly"),
+        other => tracing::warn!("NATS: {other}"),
+    }
+}

@@ -1,0 +1,161 @@
+//! Artifacts by digest, and small values under keys that can be watched.
+
+use async_nats::jetstream::kv::{self, Operation, Store};
+use async_nats::jetstream::object_store::{self, ObjectStore};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::io::AsyncReadExt;
+
+use super::Bus;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    #[error("{action}: {message}")]
+    Failed { action: &'static str, message: String },
+    /// Somebody else changed the value since it was read.
+    #[error("somebody else changed {key} at the same time; look again, then repeat")]
+    Overtaken { key: String },
+    #[error("there is no artifact {0} in the object store")]
+    Missing(String),
+}
+
+fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> RegistryError {
+    move |error| RegistryError::Failed {
+        action,
+        message: error.to_string(),
+    }
+}
+
+/// A value and the revision that a change must name.
+#[derive(Debug, Clone)]
+pub struct Revised {
+    pub value: Bytes,
+    pub revision: u64,
+}
+
+/// A key that was set, or removed (no value).
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub key: String,
+    pub revised: Option<Revised>,
+}
+
+#[derive(Clone)]
+pub struct Bucket(Store);
+
+impl Bucket {
+    pub async fn get(&self, key: &str) -> Result<Option<Revised>, RegistryError> {
+        let entry = self.0.entry(key).await.map_err(failed("reading a bucket"))?;
+        let entry = entry.filter(|entry| entry.operation == Operation::Put);
+        Ok(entry.map(|entry| Revised {
+            value: entry.value,
+            revision: entry.revision,
+        }))
+    }
+
+    /// Sets the value if it is still what was read: `revision` of the value read, 0 for none.
+    pub async fn replace(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, RegistryError> {
+        self.0
+            .update(key, value, revision)
+            .await
+            .map_err(|error| match error.kind() {
+                kv::UpdateErrorKind::WrongLastRevision => RegistryError::Overtaken { key: key.to_owned() },
+                _ => failed("changing a bucket")(error),
+            })
+    }
+
+    /// All values now, then every change, until the receiver is dropped. Begins again after a broken link.
+    pub fn watch(&self) -> tokio::sync::mpsc::Receiver<Change> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        let store = self.0.clone();
+        tokio::spawn(async move {
+            while !sender.is_closed() {
+                if let Ok(mut watch) = store.watch_with_history(">").await {
+                    while let Some(Ok(entry)) = watch.next().await {
+                        let put = entry.operation == Operation::Put;
+                        let revised = put.then_some(Revised {
+                            value: entry.value,
+                            revision: entry.revision,
+                        });
+                        if sender
+                            .send(Change {
+                                key: entry.key,
+                                revised,
+                            })
+                            .await
+                            .is_err()
+                        {
+                            return;
+                        }
+                    }
+                }
+                tracing::warn!("watching the desired state was interrupted; beginning again");
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            }
+        });
+        receiver
+    }
+}
+
+#[derive(Clone)]
+pub struct Objects(ObjectStore);
+
+impl Objects {
+    pub async fn get(&self, name: &str) -> Result<Vec<u8>, RegistryError> {
+        let mut object = self.0.get(name).await.map_err(|error| match error.kind() {
+            object_store::GetErrorKind::NotFound => RegistryError::Missing(name.to_owned()),
+            _ => failed("reading the object store")(error),
+        })?;
+        let mut bytes = Vec::with_capacity(object.info().size);
+        object
+            .read_to_end(&mut bytes)
+            .await
+            .map_err(failed("reading the object store"))?;
+        Ok(bytes)
+    }
+
+    pub async fn contains(&self, name: &str) -> bool {
+        self.0.info(name).await.is_ok_and(|info| !info.deleted)
+    }
+
+    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+        let mut reader = bytes;
+        self.0
+            .put(name, &mut reader)
+            .await
+            .map(|_| ())
+            .map_err(failed("writing the object store"))
+    }
+}
+
+impl Bus {
+    pub async fn bucket(&self, name: &str) -> Result<Bucket, RegistryError> {
+        let config = kv::Config {
+            bucket: name.to_owned(),
+            history: 16,
+            num_replicas: self.replicas,
+            ..kv::Config::default()
+        };
+        self.jetstream
+            .create_or_update_key_value(config)
+            .await
+            .map(Bucket)
+            .map_err(failed("making a bucket"))
+    }
+
+    pub async fn objects(&self, name: &str) -> Result<Objects, RegistryError> {
+        if let Ok(store) = self.jetstream.get_object_store(name).await {
+            return Ok(Objects(store));
+        }
+        let config = object_store::Config {
+            bucket: name.to_owned(),
+            num_replicas: self.replicas,
+            ..object_store::Config::default()
+        };
+        self.jetstream
+            .create_object_store(config)
+            .await
+            .map(Objects)
+            .map_err(failed("making the object store"))
+    }
+}

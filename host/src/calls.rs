@@ -1,0 +1,55 @@
+//! The way of a call: `docs/calls.md` in code.
+//!
+//! `envelope` reads and writes headers. `client` sends a call and waits; `worker` takes calls in, admits or sheds them,
+//! and replies; between them `execute` runs one call in fresh instances until its transaction ended. A failure on the way is a
+//! [`Failure`], the same value for the gateway, for a calling component and for the wire.
+
+pub mod client;
+pub mod envelope;
+pub mod execute;
+pub mod request;
+pub mod typed;
+pub mod watched;
+pub mod worker;
+
+use std::time::{Duration, Instant};
+
+use ward_proto::call::FailureKind;
+
+use crate::security::Principal;
+
+/// What travels with a call, whoever it is for.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Unique; the same in every re-run.
+    pub id: String,
+    pub principal: Option<Principal>,
+    /// W3C trace context, always present.
+    pub traceparent: String,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    pub idempotency_key: Option<String>,
+}
+
+impl Call {
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// No answer of the service. The message is for operators and knows nothing of the payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", .kind.name())]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}

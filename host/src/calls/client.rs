@@ -1,0 +1,102 @@
+//! Sends a call and waits for its answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use ward_proto::call::{FailureKind, header, subject};
+
+use super::{Call, Failure, envelope};
+use crate::bus::{Bus, Headers, NoReply};
+
+/// An answer of the service, with the headers that it came with.
+pub struct Reply {
+    pub headers: Headers,
+    pub payload: Bytes,
+}
+
+/// The body of a reply with `Ward-Failure`.
+#[derive(Deserialize)]
+struct FailureBody {
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Clone)]
+pub struct Client {
+    bus: Arc<Bus>,
+}
+
+impl Client {
+    pub fn new(bus: Arc<Bus>) -> Self {
+        Self { bus }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.bus.is_connected()
+    }
+
+    /// Calls `ward.call.<service>.<interface>.<function>`. When this future is dropped before it ends, the work is stopped
+    /// where it is done.
+    pub async fn call(
+        &self,
+        call: &Call,
+        service: &str,
+        interface: &str,
+        function: &str,
+        mut headers: Headers,
+        payload: Bytes,
+    ) -> Result<Reply, Failure> {
+        let remaining = call.remaining();
+        if remaining.is_zero() {
+            return Err(Failure::new(
+                FailureKind::DeadlineExceeded,
+                format!("before {service} was called"),
+            ));
+        }
+        envelope::write(call, &mut headers);
+        let target = format!("{}.{service}.{interface}.{function}", subject::CALL);
+        let mut abandoned = CancelOnDrop {
+            bus: &self.bus,
+            id: Some(call.id.clone()),
+        };
+        let outcome = self.bus.request(target, headers, payload, remaining).await;
+        // After a time-out the worker may still be at it; after an answer there is nothing left to stop.
+        if !matches!(outcome, Err(NoReply::TimedOut)) {
+            abandoned.id = None;
+        }
+        let message = outcome.map_err(|reason| match reason {
+            NoReply::NoResponders => Failure::new(FailureKind::Unavailable, format!("no host runs {service} now")),
+            NoReply::TimedOut => Failure::new(FailureKind::DeadlineExceeded, format!("no answer of {service} in time")),
+        })?;
+        let headers = message.headers.unwrap_or_default();
+        match headers
+            .get(header::FAILURE)
+            .and_then(|kind| FailureKind::parse(kind.as_str()))
+        {
+            None => Ok(Reply {
+                headers,
+                payload: message.payload,
+            }),
+            Some(kind) => {
+                let body = serde_json::from_slice::<FailureBody>(&message.payload);
+                Err(Failure::new(kind, body.map(|body| body.message).unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// Says on `ward.cancel` that nobody waits for the answer any more.
+struct CancelOnDrop<'a> {
+    bus: &'a Arc<Bus>,
+    id: Option<String>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            let bus = self.bus.clone();
+            tokio::spawn(async move { bus.publish(subject::CANCEL.to_owned(), Headers::new(), id.into()).await });
+        }
+    }
+}

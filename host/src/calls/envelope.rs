@@ -1,0 +1,168 @@
+//! Headers to a [`Call`] and back.
+
+use std::time::{Duration, Instant};
+
+use ward_proto::call::{FailureKind, header};
+
+use super::{Call, Failure};
+use crate::bus::Headers;
+use crate::config;
+use crate::security::Principal;
+
+/// Reads the call from the headers of a request. A malformed header is a refusal, not a guess.
+pub fn read(headers: Option<&Headers>, config: &config::Calls) -> Result<Call, Failure> {
+    let get = |name: &'static str| {
+        headers
+            .and_then(|headers| headers.get(name))
+            .map(|value| value.as_str())
+    };
+    let principal = get(header::PRINCIPAL)
+        .map(|text| serde_json::from_str::<Principal>(text).map_err(|_| refuse(header::PRINCIPAL)))
+        .transpose()?;
+    let deadline_ms = match get(header::DEADLINE_MS) {
+        None => config.default_deadline_ms,
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| refuse(header::DEADLINE_MS))?
+            .min(config.max_deadline_ms),
+    };
+    let id = match get(header::CALL_ID) {
+        None => new_id(),
+        Some(id) if is_call_id(id) => id.to_owned(),
+        Some(_) => return Err(refuse(header::CALL_ID)),
+    };
+    let idempotency_key = get(header::IDEMPOTENCY_KEY);
+    if !idempotency_key.is_none_or(is_idempotency_key) {
+        return Err(refuse(header::IDEMPOTENCY_KEY));
+    }
+    Ok(Call {
+        id,
+        principal,
+        traceparent: traceparent(get(header::TRACEPARENT)),
+        deadline: Instant::now() + Duration::from_millis(deadline_ms),
+        idempotency_key: idempotency_key.map(str::to_owned),
+    })
+}
+
+/// Adds the headers of a call that is to be sent.
+pub fn write(call: &Call, headers: &mut Headers) {
+    headers.insert(header::CALL_ID, call.id.as_str());
+    headers.insert(header::TRACEPARENT, call.traceparent.as_str());
+    headers.insert(header::DEADLINE_MS, call.remaining().as_millis().to_string());
+    if let Some(principal) = &call.principal
+        && let Ok(text) = serde_json::to_string(principal)
+    {
+        headers.insert(header::PRINCIPAL, text);
+    }
+    if let Some(key) = &call.idempotency_key {
+        headers.insert(header::IDEMPOTENCY_KEY, key.as_str());
+    }
+}
+
+/// Unique, and made of what may stand in a header.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+fn is_call_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// 1 to 255 visible ASCII characters.
+pub fn is_idempotency_key(key: &str) -> bool {
+    (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The trace context that was sent, if it is one; else the beginning of a new trace.
+pub fn traceparent(sent: Option<&str>) -> String {
+    match sent {
+        Some(text) if is_traceparent(text) => text.to_owned(),
+        _ => {
+            let span = uuid::Uuid::new_v4().as_u64_pair().0;
+            format!("00-{}-{span:016x}-01", uuid::Uuid::new_v4().simple())
+        }
+    }
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let hexadecimal = text
+        .bytes()
+        .all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    lengths == [2, 32, 16, 2] && hexadecimal
+}
+
+fn refuse(name: &str) -> Failure {
+    Failure::new(
+        FailureKind::Refused,
+        format!("the header {name} is malformed; see docs/calls.md"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: config::Calls = config::Calls {
+        default_deadline_ms: 1000,
+        max_deadline_ms: 2000,
+    };
+
+    fn headers(pairs: &[(&'static str, &str)]) -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in pairs {
+            headers.insert(*name, *value);
+        }
+        headers
+    }
+
+    #[test]
+    fn a_call_survives_its_headers() {
+        let sent = Call {
+            id: "abc-1".into(),
+            principal: Some(Principal {
+                subject: "jörg@example.com".into(),
+                role: "ADMIN".into(),
+            }),
+            traceparent: traceparent(None),
+            deadline: Instant::now() + Duration::from_millis(1500),
+            idempotency_key: Some("k1".into()),
+        };
+        let mut headers = Headers::new();
+        write(&sent, &mut headers);
+        let read = read(Some(&headers), &CONFIG).unwrap();
+        assert_eq!(
+            (read.id, read.principal, read.traceparent),
+            (sent.id, sent.principal, sent.traceparent)
+        );
+        assert_eq!(read.idempotency_key, sent.idempotency_key);
+    }
+
+    #[test]
+    fn no_headers_are_defaults_and_long_deadlines_are_cut() {
+        assert!(read(None, &CONFIG).unwrap().remaining() <= Duration::from_millis(1000));
+        let long = headers(&[(header::DEADLINE_MS, "99999999")]);
+        assert!(read(Some(&long), &CONFIG).unwrap().remaining() <= Duration::from_millis(2000));
+    }
+
+    #[test]
+    fn malformed_headers_are_refused_by_name() {
+        for (name, value) in [
+            (header::DEADLINE_MS, "soon"),
+            (header::PRINCIPAL, "admin"),
+            (header::CALL_ID, "a b"),
+            (header::IDEMPOTENCY_KEY, "with space"),
+        ] {
+            let failure = read(Some(&headers(&[(name, value)])), &CONFIG).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.contains(name), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_trace_begins_anew() {
+        assert!(is_traceparent(&traceparent(Some("00-abc"))));
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(traceparent(Some(given)), given);
+    }
+}

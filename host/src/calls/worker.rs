@@ -1,0 +1,242 @@
+//! Takes calls in: one subscription for each service that runs here, in the service's queue group.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use ward_proto::call::{FailureKind, header, subject};
+
+use super::execute::{Executed, Refusal};
+use super::{Call, Failure, envelope, request, watched};
+use crate::bus::{Bus, BusError, Headers, Message};
+use crate::config::{self, ServiceName};
+use crate::services::{Generation, Place, Service};
+use crate::store::{Answer, IdempotencyKey};
+
+pub struct Workers {
+    shared: Arc<Shared>,
+    running: tokio::sync::Mutex<BTreeMap<ServiceName, Running>>,
+}
+
+struct Shared {
+    bus: Arc<Bus>,
+    host: String,
+    config: config::Calls,
+    /// Calls under way, by id; dropping the sender's other half is not needed, sending stops the call.
+    under_way: Mutex<HashMap<String, oneshot::Sender<()>>>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Workers {
+    pub fn new(bus: Arc<Bus>, host: String, config: config::Calls) -> Self {
+        let shared = Shared {
+            bus,
+            host,
+            config,
+            under_way: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            running: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes calls for a service, if it is not done yet. Returns when the subscription is in place.
+    pub async fn ensure(&self, service: &Arc<Service>) -> Result<(), BusError> {
+        let mut running = self.running.lock().await;
+        if running.contains_key(&service.name) {
+            return Ok(());
+        }
+        let (bus, name) = (&self.shared.bus, service.name.as_str());
+        let calls = bus
+            .subscribe_in_group(format!("{}.{name}.>", subject::CALL), name.to_owned())
+            .await?;
+        bus.confirm(format!("{}.{}.{name}", subject::PING, self.shared.host))
+            .await?;
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(take(self.shared.clone(), service.clone(), calls, stopped));
+        running.insert(service.name.clone(), Running { stop, ended });
+        Ok(())
+    }
+
+    /// Takes no more calls for a service; those that were taken go on.
+    pub async fn stop(&self, service: &Service) {
+        if let Some(running) = self.running.lock().await.remove(&service.name) {
+            let _ = running.stop.send(());
+            let _ = running.ended.await;
+        }
+    }
+
+    /// Stops the calls that are cancelled on `ward.cancel`, for ever.
+    pub async fn hear_cancellations(&self) -> Result<(), BusError> {
+        let mut cancelled = self.shared.bus.subscribe(subject::CANCEL.to_owned()).await?;
+        while let Some(message) = cancelled.next().await {
+            if let Ok(id) = std::str::from_utf8(&message.payload)
+                && let Some(stop) = self.shared.forget(id)
+            {
+                let _ = stop.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn remember(&self, id: &str) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        if let Ok(mut under_way) = self.under_way.lock() {
+            under_way.insert(id.to_owned(), sender);
+        }
+        receiver
+    }
+
+    fn forget(&self, id: &str) -> Option<oneshot::Sender<()>> {
+        self.under_way.lock().ok()?.remove(id)
+    }
+}
+
+/// Reads the subscription of one service until it is stopped, then what is still in it.
+async fn take(
+    shared: Arc<Shared>,
+    service: Arc<Service>,
+    mut calls: crate::bus::Subscriber,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut stopping = false;
+    loop {
+        let message = tokio::select! {
+            message = calls.next() => message,
+            _ = &mut stopped, if !stopping => {
+                stopping = true;
+                // The server sends no more; what is under way to us is still read.
+                let _ = calls.drain().await;
+                continue;
+            }
+        };
+        let Some(message) = message else { return };
+        match service.admission.enter() {
+            Some(place) => {
+                tokio::spawn(handle(shared.clone(), service.clone(), message, place));
+            }
+            None => {
+                let failure = Failure::new(
+                    FailureKind::Overloaded,
+                    format!("the queue of {} is full", service.name),
+                );
+                reply_failure(&shared, &message, &failure, "").await;
+            }
+        }
+    }
+}
+
+async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, place: Place) {
+    let call = match envelope::read(message.headers.as_ref(), &shared.config) {
+        Ok(call) => call,
+        Err(failure) => return reply_failure(&shared, &message, &failure, "").await,
+    };
+    let cancelled = shared.remember(&call.id);
+    let outcome = tokio::select! {
+        outcome = admitted(&service, &call, &message, &place) => Some(outcome),
+        Ok(()) = cancelled => None,
+    };
+    shared.forget(&call.id);
+    match outcome {
+        // Nobody waits any more.
+        None => tracing::debug!(
+            call = call.id,
+            service = service.name.as_str(),
+            "cancelled and rolled back"
+        ),
+        Some(Ok(Executed::Answered(answer))) => reply_answer(&shared, &message, answer).await,
+        Some(Ok(Executed::Consumed | Executed::Declined(_))) => {}
+        Some(Err(refusal)) => reply_refusal(&shared, &message, refusal, &call).await,
+    }
+}
+
+async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Executed, Refusal> {
+    let Some(_slot) = place.slot(call.remaining()).await else {
+        return Err(Failure::new(
+            FailureKind::DeadlineExceeded,
+            format!("waiting in the queue of {}", service.name),
+        )
+        .into());
+    };
+    let target = request::Target::of(&message.subject, message.headers.as_ref())?;
+    let key = idempotency_key(service, call, &target, message).await?;
+    let operation =
+        |generation: &Arc<Generation>| target.operation(generation, call, message.headers.as_ref(), &message.payload);
+    watched::answer(service, call, key.as_ref(), operation).await
+}
+
+/// The key counts for writes only; a read has nothing to repeat.
+async fn idempotency_key(
+    service: &Service,
+    call: &Call,
+    target: &request::Target,
+    message: &Message,
+) -> Result<Option<IdempotencyKey>, Failure> {
+    let (Some(key), Some(database)) = (&call.idempotency_key, &service.database) else {
+        return Ok(None);
+    };
+    let writes = service.current().is_some_and(|generation| target.writes(&generation));
+    if !writes {
+        return Ok(None);
+    }
+    let token = database
+        .token()
+        .await
+        .map_err(|error| Failure::new(FailureKind::Failed, format!("the store is unavailable: {error}")))?;
+    let principal = call.principal.as_ref().map_or("", |principal| &principal.subject);
+    let query = target.query();
+    let request = [query.as_bytes(), &message.payload];
+    Ok(Some(IdempotencyKey::new(
+        token,
+        &target.name(),
+        principal,
+        key,
+        &request,
+    )))
+}
+
+async fn reply_answer(shared: &Shared, message: &Message, answer: Answer) {
+    let mut headers = Headers::new();
+    for (name, value) in &answer.head {
+        headers.append(name.as_str(), value.as_str());
+    }
+    shared.bus.reply(message, headers, answer.body).await;
+}
+
+async fn reply_refusal(shared: &Shared, message: &Message, refusal: Refusal, call: &Call) {
+    let failure = match refusal {
+        Refusal::Failed(failure) => failure,
+        Refusal::KeyInUse => Failure::new(FailureKind::Refused, request::KEY_IN_USE),
+        Refusal::KeyReused => Failure::new(FailureKind::Refused, request::KEY_REUSED),
+    };
+    reply_failure(shared, message, &failure, &call.id).await;
+}
+
+async fn reply_failure(shared: &Shared, message: &Message, failure: &Failure, call: &str) {
+    let mut headers = Headers::new();
+    headers.insert(header::FAILURE, failure.kind.name());
+    let body = serde_json::json!({"kind": failure.kind.name(), "message": failure.message, "call": call});
+    shared.bus.reply(message, headers, Bytes::from(body.to_string())).await;
+}
+
+/// Waits until no call runs or waits any more, at most until `until`. Returns how many are left.
+pub async fn drained(services: impl Iterator<Item = &Arc<Service>> + Clone, until: Instant) -> usize {
+    loop {
+        let left: usize = services.clone().map(|service| service.admission.inside()).sum();
+        if left == 0 || Instant::now() >= until {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! The doors of the sandbox: what a component can reach, one file each, all with the same skeleton (the trait of the
+//! WIT interface implemented for [`CallState`], then `add_to_linker`). Which doors exist for a component is decided
+//! when it is loaded (`engine::plugin`), by its grants; in here everything is granted.
+
+mod call;
+mod clock;
+mod config;
+mod context;
+mod events;
+mod log;
+mod passwords;
+mod random;
+mod sql;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+
+pub use call::{ImportedFunction, link_service};
+
+use crate::calls::Call;
+use crate::calls::client::Client;
+use crate::config::{Capability, Grants, Limits};
+use crate::security::{Passwords, Tokens};
+use crate::store::Work;
+
+/// What the host has for all components.
+pub struct HostServices {
+    pub client: Client,
+    pub passwords: Passwords,
+    pub tokens: Arc<Tokens>,
+}
+
+/// What all calls of one generation share.
+pub struct ServiceContext {
+    pub name: String,
+    pub generation: u64,
+    pub grants: Grants,
+    pub limits: Limits,
+    pub settings: Arc<BTreeMap<String, String>>,
+    /// Calls that its instances may have out at once.
+    pub outgoing: Arc<Semaphore>,
+}
+
+/// What one call has, for the life of its instance.
+pub struct CallState {
+    pub call: Call,
+    pub service: Arc<ServiceContext>,
+    pub host: Arc<HostServices>,
+    pub work: Work,
+    pub memory: StoreLimits,
+    log_lines: u32,
+    calls_made: u32,
+}
+
+impl CallState {
+    pub fn new(call: Call, service: Arc<ServiceContext>, host: Arc<HostServices>, work: Work) -> Self {
+        let memory = StoreLimitsBuilder::new()
+            .memory_size(service.limits.memory_mb << 20)
+            .build();
+        Self {
+            call,
+            service,
+            host,
+            work,
+            memory,
+            log_lines: 0,
+            calls_made: 0,
+        }
+    }
+}
+
+/// Opens the door of one capability. Service interfaces are opened by [`link_service`].
+pub fn add_to_linker(capability: Capability, linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    match capability {
+        Capability::Sql => sql::add_to_linker(linker),
+        Capability::Events => events::add_to_linker(linker),
+        Capability::Passwords => passwords::add_to_linker(linker),
+        Capability::Tokens => tokens::add_to_linker(linker),
+        Capability::Clock => clock::add_to_linker(linker),
+        Capability::Random => random::add_to_linker(linker),
+        Capability::Log => log::add_to_linker(linker),
+        Capability::Config => config::add_to_linker(linker),
+        Capability::Context => context::add_to_linker(linker),
+        Capability::Call => Ok(()),
+    }
+}

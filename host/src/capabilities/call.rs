@@ -1,0 +1,116 @@
+//! Calls to other services: functions of imported service interfaces, linked by reflection.
+//!
+//! A function that fails in the way of WebAssembly would end the caller, so whatever goes wrong becomes the case
+//! `call(failure)` of the function's own error type. Only a broken contract between host and component is a trap.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ward_proto::call::{FailureKind, header};
+use wasmtime::component::{Linker, Val};
+use wasmtime::{Error, StoreContextMut};
+
+use super::CallState;
+use crate::bus::Headers;
+use crate::calls::Failure;
+use crate::calls::client::Client;
+use crate::calls::typed::Contract;
+use crate::values::{self, Encoding, FunctionPlan};
+
+/// A function that a component imports from another service.
+pub struct ImportedFunction {
+    pub contract: Arc<Contract>,
+    pub name: String,
+    pub plan: FunctionPlan,
+}
+
+/// Links all functions of one imported service interface.
+pub fn link_service(
+    linker: &mut Linker<CallState>,
+    import: &str,
+    functions: Vec<ImportedFunction>,
+) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(import)?;
+    for function in functions {
+        let name = function.name.clone();
+        let function = Arc::new(function);
+        instance.func_new_async(&name, move |store, _, parameters, results| {
+            let function = function.clone();
+            Box::new(async move {
+                let result = call(store, &function, parameters).await?;
+                let place = results
+                    .first_mut()
+                    .ok_or_else(|| Error::msg("a function without a result"))?;
+                *place = result;
+                Ok(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+async fn call(
+    mut store: StoreContextMut<'_, CallState>,
+    function: &ImportedFunction,
+    parameters: &[Val],
+) -> wasmtime::Result<Val> {
+    let payload = values::encode_parameters(&function.plan, Encoding::Cbor, parameters.to_vec())?;
+    let outgoing = Outgoing::of(store.data_mut());
+    match outgoing.send(function, payload.into()).await {
+        Ok(result) => Ok(result),
+        Err(failure) => Ok(as_value(&failure)),
+    }
+}
+
+/// What a call needs of its caller's state.
+struct Outgoing {
+    call: crate::calls::Call,
+    client: Client,
+    slots: Arc<tokio::sync::Semaphore>,
+}
+
+impl Outgoing {
+    fn of(state: &mut CallState) -> Self {
+        state.calls_made += 1;
+        let mut call = state.call.clone();
+        // The same in every re-run of the caller, so that the callee does it once.
+        call.idempotency_key = (!state.work.is_read()).then(|| format!("{}/{}", call.id, state.calls_made));
+        call.id = crate::calls::envelope::new_id();
+        Self {
+            call,
+            client: state.host.client.clone(),
+            slots: state.service.outgoing.clone(),
+        }
+    }
+
+    async fn send(self, function: &ImportedFunction, payload: Bytes) -> Result<Val, Failure> {
+        let _slot = self.slots.try_acquire().map_err(|_| {
+            Failure::new(
+                FailureKind::Overloaded,
+                "too many calls of this service are out (limits.outgoing)",
+            )
+        })?;
+        let mut headers = Headers::new();
+        headers.insert(header::CONTENT_TYPE, Encoding::Cbor.content_type());
+        headers.insert(header::CONTRACT, function.contract.text.as_str());
+        let Contract { service, interface, .. } = &*function.contract;
+        let reply = self
+            .client
+            .call(&self.call, service, interface, &function.name, headers, payload)
+            .await?;
+        values::decode_result(&function.plan, Encoding::Cbor, &reply.payload).map_err(|mismatch| {
+            Failure::new(
+                FailureKind::Refused,
+                format!("the answer of {service} is not what {interface} says: {mismatch}"),
+            )
+        })
+    }
+}
+
+/// `err(call(failure))`.
+fn as_value(failure: &Failure) -> Val {
+    tracing::debug!(%failure, "a call to another service failed");
+    let kind = Val::Enum(failure.kind.name().to_owned());
+    let error = Val::Variant("call".to_owned(), Some(Box::new(kind)));
+    Val::Result(Err(Some(Box::new(error))))
+}

@@ -1,0 +1,46 @@
+//! `ward:events/publisher`: events that exist if and only if the call commits.
+
+use uuid::Uuid;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::CallState;
+use crate::bindings::ward::events::publisher::{self, Error, NewEvent};
+use crate::store::Published;
+
+impl publisher::Host for CallState {
+    fn publish(&mut self, event: NewEvent) -> Result<String, Error> {
+        self.check(&event)?;
+        let id = Uuid::now_v7();
+        self.work.publish(Published {
+            id,
+            event_type: event.type_,
+            subject: event.subject,
+            version: event.version,
+            data: event.data,
+        });
+        Ok(id.to_string())
+    }
+}
+
+impl CallState {
+    fn check(&self, event: &NewEvent) -> Result<(), Error> {
+        let limits = &self.service.limits;
+        if self.work.is_read() {
+            return Err(Error::ReadOnly);
+        }
+        if !self.service.grants.publish.contains(&event.type_) {
+            return Err(Error::NotGranted(event.type_.clone()));
+        }
+        if event.data.len() + event.subject.len() > limits.event_bytes {
+            return Err(Error::TooLarge(format!("limits.event_bytes is {}", limits.event_bytes)));
+        }
+        if self.work.published() >= limits.events as usize {
+            return Err(Error::TooLarge(format!("limits.events is {}", limits.events)));
+        }
+        Ok(())
+    }
+}
+
+pub fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    publisher::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}

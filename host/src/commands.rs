@@ -1,0 +1,10 @@
+//! What `ward` can be told, one command a file.
+
+pub mod build;
+pub mod deploy;
+pub mod events;
+pub mod host;
+pub mod keys;
+pub mod provision;
+pub mod ps;
+pub mod user;

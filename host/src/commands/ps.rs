@@ -1,0 +1,68 @@
+//! `ward ps`: what runs where.
+
+use std::time::Duration;
+
+use clap::Args;
+use ward_proto::call::subject;
+
+use crate::bus::{Bus, BusError};
+use crate::config::Config;
+use crate::services::{HostStatus, ServiceStatus};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// As JSON, one array of hosts.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+    let bus = Bus::connect(&config.nats, "ward ps").await?;
+    let hosts = hosts(&bus).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&hosts)?);
+        return Ok(());
+    }
+    if hosts.is_empty() {
+        println!("no host answers");
+    }
+    println!(
+        "{:<20} {:<12} {:<10} {:>10} {:<14} {:>9} {:>10} {:>9}",
+        "HOST", "SERVICE", "STATE", "GENERATION", "DIGEST", "IN FLIGHT", "CALLS", "FAILURES"
+    );
+    for host in &hosts {
+        for service in &host.services {
+            println!("{}", line(&host.host, service));
+        }
+    }
+    Ok(())
+}
+
+fn line(host: &str, status: &ServiceStatus) -> String {
+    let state = format!("{:?}", status.state).to_lowercase();
+    let head = format!("{host:<20} {:<12} {state:<10}", status.service);
+    match &status.serving {
+        None => format!("{head} {:>10}  {}", "-", status.reason),
+        Some(serving) => {
+            let digest = serving.digest.get(..12).unwrap_or_default();
+            let counts = format!("{:>9} {:>10} {:>9}", status.in_flight, serving.calls, serving.failures);
+            let note = if state == "running" {
+                String::new()
+            } else {
+                format!("  {}", status.reason)
+            };
+            format!("{head} {:>10} {digest:<14} {counts}{note}", serving.generation)
+        }
+    }
+}
+
+/// All hosts that answer within a moment, by name.
+pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
+    let replies = bus.gather(subject::HOSTS, Duration::from_millis(300)).await?;
+    let mut hosts: Vec<HostStatus> = replies
+        .iter()
+        .filter_map(|reply| serde_json::from_slice(reply).ok())
+        .collect();
+    hosts.sort_by(|a, b| a.host.cmp(&b.host));
+    Ok(hosts)
+}

@@ -1,0 +1,86 @@
+//! `ward user`: a typed call to the service that keeps the users, for the first administrator, whom nobody else could make.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use ward_proto::call::{JSON, header};
+
+use crate::bus::{Bus, Headers};
+use crate::calls::client::Client;
+use crate::calls::{Call, envelope};
+use crate::config::Config;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Add a user. The password is read from standard input, or asked for.
+    Add(AddArguments),
+}
+
+#[derive(Args)]
+pub struct AddArguments {
+    email: String,
+    /// One of the roles of docs/roles.md.
+    #[arg(long)]
+    role: String,
+}
+
+pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    let Command::Add(arguments) = command;
+    let password = read_password()?;
+    let bus = Bus::connect(&config.nats, "ward user").await?;
+    let user = json!({"user": {"email": arguments.email, "password": password, "role": arguments.role}});
+    let call = Call {
+        id: envelope::new_id(),
+        principal: None,
+        traceparent: envelope::traceparent(None),
+        deadline: Instant::now() + Duration::from_secs(10),
+        idempotency_key: None,
+    };
+    let mut headers = Headers::new();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    let client = Client::new(bus.into());
+    let reply = client
+        .call(&call, "auth", "users", "add", headers, user.to_string().into())
+        .await?;
+    let answer: Value = serde_json::from_slice(&reply.payload).context("the answer is no JSON")?;
+    match (answer.get("ok"), answer.get("err")) {
+        (Some(id), _) => {
+            println!(
+                "added {} as {} with the id {}",
+                arguments.email,
+                arguments.role,
+                id.as_str().unwrap_or_default()
+            );
+            Ok(())
+        }
+        (_, Some(Value::String(kind))) if kind == "exists" => bail!("{} exists already", arguments.email),
+        (_, Some(error)) => bail!("not added: {}", faults(error)),
+        _ => bail!("the answer is neither ok nor err"),
+    }
+}
+
+fn faults(error: &Value) -> String {
+    let list = error.get("invalid").and_then(Value::as_array);
+    match list {
+        Some(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        None => error.to_string(),
+    }
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        print!("Password (it is shown): ");
+        std::io::stdout().flush()?;
+    }
+    let mut line = String::new();
+    input.lock().read_line(&mut line)?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.is_empty() {
+        bail!("no password given: type one, or send it on standard input");
+    }
+    Ok(password)
+}

@@ -1,0 +1,196 @@
+//! What a component says of itself, checked.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::bindings::exports::ward::component::description as wit;
+use crate::config::{Grants, ServiceName};
+
+pub use wit::{Access, Component as Description, Effect, Route};
+
+/// A description that cannot be true, or asks for what is not granted.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the component is named {found:?}, and was deployed as {expected:?}")]
+    Name { expected: String, found: String },
+    #[error("{0} is described twice")]
+    Twice(String),
+    #[error("the route {operation}: {message}")]
+    Route { operation: String, message: &'static str },
+    #[error("it publishes {0}, which is not granted: add it to `publish` in [services.{1}]")]
+    Publish(String, String),
+    #[error("it describes {what}, but does not export {interface}")]
+    NotExported {
+        what: &'static str,
+        interface: &'static str,
+    },
+    #[error("its OpenAPI document is not JSON: {0}")]
+    OpenApi(String),
+    #[error("its OpenAPI document does not have {0}")]
+    Undocumented(String),
+    #[error("its OpenAPI document has {0}, which is no route")]
+    Unrouted(String),
+    #[error("the name {0:?} is not usable: lower case letters, digits and dashes")]
+    Unusable(String),
+}
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// Everything that can be known without the exports.
+pub fn check(description: &Description, service: &ServiceName, grants: &Grants) -> Result<(), Fault> {
+    if description.name != service.as_str() {
+        return Err(Fault::Name {
+            expected: service.to_string(),
+            found: description.name.clone(),
+        });
+    }
+    if ServiceName::parse(&description.documentation).is_none() {
+        return Err(Fault::Unusable(description.documentation.clone()));
+    }
+    unique(
+        "route",
+        description
+            .routes
+            .iter()
+            .map(|route| format!("{} {}", route.method, route.path)),
+    )?;
+    unique(
+        "operation",
+        description.routes.iter().map(|route| route.operation.clone()),
+    )?;
+    unique(
+        "subscription",
+        description
+            .subscriptions
+            .iter()
+            .map(|subscription| subscription.name.clone()),
+    )?;
+    description.routes.iter().try_for_each(check_route)?;
+    for subscription in &description.subscriptions {
+        if ServiceName::parse(&subscription.name).is_none() {
+            return Err(Fault::Unusable(subscription.name.clone()));
+        }
+    }
+    if let Some(missing) = description
+        .publishes
+        .iter()
+        .find(|name| !grants.publish.contains(*name))
+    {
+        return Err(Fault::Publish(missing.clone(), service.to_string()));
+    }
+    check_documentation(description)
+}
+
+fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<(), Fault> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(Fault::Twice(format!("the {what} {name}")));
+        }
+    }
+    Ok(())
+}
+
+fn check_route(route: &Route) -> Result<(), Fault> {
+    let fault = |message| {
+        Err(Fault::Route {
+            operation: route.operation.clone(),
+            message,
+        })
+    };
+    if !METHODS.contains(&route.method.as_str()) {
+        return fault("its method is none of GET, POST, PUT, PATCH, DELETE");
+    }
+    if !route.path.starts_with('/') {
+        return fault("its path does not begin with /");
+    }
+    if route.live && (route.method != "GET" || route.effect != Effect::Read) {
+        return fault("only a GET route of effect read can be live");
+    }
+    Ok(())
+}
+
+/// Documentation and routes must be the same, both ways.
+fn check_documentation(description: &Description) -> Result<(), Fault> {
+    let document: Value =
+        serde_json::from_str(&description.openapi).map_err(|error| Fault::OpenApi(error.to_string()))?;
+    let documented: BTreeSet<String> = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .flat_map(|(path, item)| {
+            let methods = item
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(method, _)| method.to_uppercase());
+            methods
+                .filter(|method| METHODS.contains(&method.as_str()))
+                .map(move |method| format!("{method} {path}"))
+        })
+        .collect();
+    let routed: BTreeSet<String> = description
+        .routes
+        .iter()
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    if let Some(missing) = routed.difference(&documented).next() {
+        return Err(Fault::Undocumented(missing.clone()));
+    }
+    match documented.difference(&routed).next() {
+        Some(surplus) => Err(Fault::Unrouted(surplus.clone())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described() -> Description {
+        let route = Route {
+            operation: "list".into(),
+            method: "GET".into(),
+            path: "/api/x/{id}".into(),
+            effect: Effect::Read,
+            access: Access::Authenticated,
+            live: false,
+        };
+        Description {
+            name: "x".into(),
+            version: "0.1.0".into(),
+            documentation: "xs".into(),
+            openapi: r#"{"paths": {"/api/x/{id}": {"get": {}, "parameters": []}}}"#.into(),
+            routes: vec![route],
+            functions: vec![],
+            subscriptions: vec![],
+            publishes: vec![],
+            migrations: vec![],
+        }
+    }
+
+    fn fault(change: impl FnOnce(&mut Description)) -> String {
+        let mut description = described();
+        change(&mut description);
+        let name = ServiceName::parse("x").unwrap();
+        check(&description, &name, &Grants::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_true_description_passes() {
+        check(&described(), &ServiceName::parse("x").unwrap(), &Grants::default()).unwrap();
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        assert!(fault(|d| d.name = "y".into()).contains("deployed as \"x\""));
+        assert!(fault(|d| d.publishes = vec!["a.b".into()]).contains("a.b"));
+        assert!(fault(|d| d.routes.push(d.routes[0].clone())).contains("twice"));
+        assert!(fault(|d| d.openapi = "{}".into()).contains("GET /api/x/{id}"));
+        assert!(fault(|d| d.routes.clear()).contains("no route"));
+        assert!(fault(|d| d.routes[0].method = "get".into()).contains("method"));
+        assert!(fault(|d| (d.routes[0].live, d.routes[0].effect) = (true, Effect::Write)).contains("live"));
+    }
+}

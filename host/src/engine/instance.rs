@@ -1,0 +1,117 @@
+//! One call in a fresh instance. Nothing of it is left for the next one.
+
+use std::time::Instant;
+
+use wasmtime::Store;
+use wasmtime::component::{Instance, Val};
+
+use super::{Plugin, PluginFunction, trap};
+use crate::bindings::exports::ward::events::subscriber::{Disposition, Event};
+use crate::bindings::exports::ward::http::handler::{Request, Response};
+use crate::capabilities::CallState;
+use crate::store::Work;
+
+/// What an instance is made for.
+pub enum Invocation {
+    Http(Request),
+    Function {
+        function: PluginFunction,
+        parameters: Vec<Val>,
+    },
+    Event {
+        subscription: String,
+        event: Event,
+    },
+    Probe,
+    Seed,
+}
+
+/// What the guest returned.
+pub enum Returned {
+    Http(Response),
+    Function(Val),
+    Event(Result<(), Disposition>),
+    Checked(Result<(), String>),
+}
+
+/// The guest did not return.
+#[derive(Debug, thiserror::Error)]
+pub enum Crash {
+    #[error("{cause}")]
+    Trapped { cause: String, backtrace: Vec<String> },
+    #[error("its time was over")]
+    TimedOut,
+    #[error("the host has no room for another instance (engine.instances)")]
+    NoRoom,
+}
+
+/// Runs one invocation until `deadline`. The work comes back to be committed or rolled back, except after a time-out: then it
+/// is gone, and its transaction with it.
+pub async fn invoke(
+    plugin: &Plugin,
+    state: CallState,
+    invocation: Invocation,
+    deadline: Instant,
+) -> (Result<Returned, Crash>, Option<Work>) {
+    let mut store = Store::new(plugin.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    // Without the first line the first yield would come after the whole deadline of the store.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    let outcome = tokio::time::timeout_at(deadline.into(), run(plugin, &mut store, invocation)).await;
+    match outcome {
+        Err(_) => (Err(Crash::TimedOut), None),
+        Ok(Ok(returned)) => (Ok(returned), Some(store.into_data().work)),
+        Ok(Err(error)) => (Err(crash(&error)), Some(store.into_data().work)),
+    }
+}
+
+fn crash(error: &wasmtime::Error) -> Crash {
+    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        return Crash::NoRoom;
+    }
+    let (cause, backtrace) = trap::explain(error);
+    Crash::Trapped { cause, backtrace }
+}
+
+async fn run(plugin: &Plugin, store: &mut Store<CallState>, invocation: Invocation) -> wasmtime::Result<Returned> {
+    let instance = plugin.instantiate(&mut *store).await?;
+    match invocation {
+        Invocation::Http(request) => {
+            let handler = plugin.handler(&mut *store, &instance)?;
+            Ok(Returned::Http(handler.call_handle(store, &request).await?))
+        }
+        Invocation::Event { subscription, event } => {
+            let subscriber = plugin.subscriber(&mut *store, &instance)?;
+            Ok(Returned::Event(
+                subscriber.call_receive(store, &subscription, &event).await?,
+            ))
+        }
+        Invocation::Function { function, parameters } => call(store, &instance, &function, &parameters)
+            .await
+            .map(Returned::Function),
+        Invocation::Probe => {
+            let description = plugin.description_interface(&mut *store, &instance)?;
+            Ok(Returned::Checked(description.call_probe(store).await?))
+        }
+        Invocation::Seed => {
+            let seed = plugin.seed(&mut *store, &instance)?;
+            Ok(Returned::Checked(seed.call_seed(store).await?))
+        }
+    }
+}
+
+async fn call(
+    store: &mut Store<CallState>,
+    instance: &Instance,
+    function: &PluginFunction,
+    parameters: &[Val],
+) -> wasmtime::Result<Val> {
+    let callee = instance
+        .get_func(&mut *store, function.export)
+        .ok_or_else(|| wasmtime::Error::msg("an exported function is gone"))?;
+    let mut results = [Val::Bool(false)];
+    callee.call_async(store, parameters, &mut results).await?;
+    let [result] = results;
+    Ok(result)
+}

@@ -1,0 +1,131 @@
+//! Moves committed events to the stream: of each service one host, in order per subject, without loss.
+//!
+//! A flight holds at most one event of a subject. So whatever part of it fails, no event of a subject can overtake
+//! another; what was delivered is deleted, the rest is in the next flight. An event that was stored and not deleted,
+//! because somebody was killed in between, is stored again under the same id, by which the server recognizes it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::message;
+use crate::bus::Bus;
+use crate::config;
+use crate::services::Service;
+use crate::store::{Outbox, OutboxEvent};
+
+#[derive(Default)]
+pub struct RelayState {
+    /// Events moved by this host.
+    pub moved: AtomicU64,
+}
+
+pub struct Relay {
+    pub bus: Arc<Bus>,
+    pub service: Arc<Service>,
+    pub config: config::Events,
+    pub news: watch::Receiver<u64>,
+    pub state: Arc<RelayState>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Interrupted {
+    #[error("the outbox cannot be read: {0}")]
+    Store(#[from] sqlx::Error),
+    #[error("{0} of {1} events could not be stored in the stream")]
+    Stream(usize, usize),
+}
+
+impl Relay {
+    /// For ever: takes the outbox when it is free, and moves what is in it.
+    pub async fn run(mut self) {
+        let Some(database) = self.service.database.clone() else {
+            return;
+        };
+        let pause = Duration::from_millis(self.config.relay_poll_ms);
+        loop {
+            match Outbox::take(&database).await {
+                Ok(Some(outbox)) => {
+                    if let Err(error) = self.empty(outbox).await {
+                        tracing::warn!(service = self.service.name.as_str(), %error, "the relay was interrupted");
+                    }
+                }
+                // Another host has it.
+                Ok(None) => {}
+                Err(error) => tracing::debug!(service = self.service.name.as_str(), %error, "no outbox yet"),
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn empty(&mut self, mut outbox: Outbox) -> Result<(), Interrupted> {
+        let poll = Duration::from_millis(self.config.relay_poll_ms);
+        loop {
+            self.news.mark_unchanged();
+            let oldest = outbox.oldest(i64::from(self.config.relay_batch)).await?;
+            if oldest.is_empty() {
+                let _ = tokio::time::timeout(poll, self.news.changed()).await;
+                continue;
+            }
+            let flight = first_of_each_subject(oldest);
+            let delivered = self.send(&flight).await;
+            outbox.delivered(&delivered).await?;
+            self.state.moved.fetch_add(delivered.len() as u64, Ordering::Relaxed);
+            if delivered.len() < flight.len() {
+                outbox.close().await;
+                return Err(Interrupted::Stream(flight.len() - delivered.len(), flight.len()));
+            }
+        }
+    }
+
+    /// Returns the places of those that the stream has.
+    async fn send(&self, flight: &[OutboxEvent]) -> Vec<i64> {
+        let mut sent = Vec::with_capacity(flight.len());
+        for event in flight {
+            let subject = message::subject_of(&event.event_type);
+            let headers = message::headers(self.service.name.as_str(), event);
+            let id = event.id.to_string();
+            match self.bus.store(subject, &id, headers, event.data.clone().into()).await {
+                Ok(stored) => sent.push(async move { stored.await.ok().map(|()| event.seq) }),
+                Err(error) => {
+                    tracing::debug!(%error, "an event was not sent");
+                    break;
+                }
+            }
+        }
+        join_all(sent).await.into_iter().flatten().collect()
+    }
+}
+
+fn first_of_each_subject(events: Vec<OutboxEvent>) -> Vec<OutboxEvent> {
+    let mut seen = HashSet::new();
+    events
+        .into_iter()
+        .filter(|event| seen.insert(event.subject.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flight_has_one_event_of_a_subject_the_oldest() {
+        let event = |seq, subject: &str| OutboxEvent {
+            seq,
+            id: uuid::Uuid::nil(),
+            event_type: "t".into(),
+            subject: subject.into(),
+            version: 1,
+            at: time::OffsetDateTime::UNIX_EPOCH,
+            traceparent: String::new(),
+            data: Vec::new(),
+        };
+        let flight = first_of_each_subject(vec![event(1, "a"), event(2, "b"), event(3, "a"), event(4, "c")]);
+        assert_eq!(flight.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 4]);
+    }
+}

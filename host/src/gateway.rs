@@ -1,0 +1,149 @@
+//! The REST door. It knows no route of its own but for the few of the host; what else there is, the loaded services say.
+//!
+//! ```text
+//! request -> concurrency -> route -> token, role -> rate -> body -> one call over NATS -> response
+//! ```
+//!
+//! Each step has its refusal with a status of its own, always as problem+json (`problem`). The way of a request is [`forward`].
+
+mod access;
+mod documents;
+mod forward;
+mod health;
+mod limits;
+mod live;
+mod problem;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use swagger_ui_dist::{ApiDefinition, OpenApiSource};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+pub use routes::RouteTable;
+
+use crate::calls::client::Client;
+use crate::config;
+use crate::events::Wakes;
+use crate::metrics::Metrics;
+use crate::security::Tokens;
+use crate::services::Service;
+use limits::RateLimit;
+
+/// What every request needs.
+pub struct Gateway {
+    pub config: config::Http,
+    pub public_url: String,
+    pub client: Client,
+    pub tokens: Arc<Tokens>,
+    pub services: Vec<Arc<Service>>,
+    pub routes: ArcSwap<RouteTable>,
+    pub wakes: Arc<Wakes>,
+    pub metrics: Arc<Metrics>,
+    /// The most that one message may hold.
+    pub max_payload: usize,
+    rate: RateLimit,
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// True once the host shuts down; streams end then.
+    closing: watch::Sender<bool>,
+}
+
+/// What the composition root hands over.
+pub struct Parts {
+    pub config: config::Http,
+    pub public_url: String,
+    pub client: Client,
+    pub tokens: Arc<Tokens>,
+    pub services: Vec<Arc<Service>>,
+    pub wakes: Arc<Wakes>,
+    pub metrics: Arc<Metrics>,
+    pub max_payload: usize,
+}
+
+impl Gateway {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let gateway = Self {
+            rate: RateLimit::new(&parts.config),
+            requests: Arc::new(Semaphore::new(parts.config.concurrency)),
+            streams: Arc::new(Semaphore::new(parts.config.live_streams)),
+            closing: watch::channel(false).0,
+            routes: ArcSwap::from_pointee(RouteTable::default()),
+            config: parts.config,
+            public_url: parts.public_url,
+            client: parts.client,
+            tokens: parts.tokens,
+            services: parts.services,
+            wakes: parts.wakes,
+            metrics: parts.metrics,
+            max_payload: parts.max_payload,
+        };
+        Arc::new(gateway)
+    }
+
+    /// Makes the route table anew, whenever another generation serves.
+    pub async fn follow(self: Arc<Self>, mut changed: watch::Receiver<()>) {
+        while changed.changed().await.is_ok() {
+            let serving = self.services.iter().filter_map(|service| service.current());
+            self.routes
+                .store(Arc::new(RouteTable::of(serving.collect(), &self.public_url)));
+            self.rate.forget_idle();
+        }
+    }
+
+    /// Serves until `shutdown` ends, then finishes what is under way.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let gateway = self.clone();
+        let closing = async move {
+            shutdown.await;
+            gateway.closing.send_replace(true);
+        };
+        let listener = listener.tap_io(|stream| {
+            // Small answers must not wait for more.
+            let _ = stream.set_nodelay(true);
+        });
+        let service = router(self).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).with_graceful_shutdown(closing).await
+    }
+}
+
+fn router(gateway: Arc<Gateway>) -> Router {
+    let page = ApiDefinition {
+        uri_prefix: "/docs",
+        api_definition: OpenApiSource::Uri("/api-docs"),
+        title: Some("Ward API"),
+    };
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/.well-known/jwks.json", get(keys))
+        .route("/api-docs", get(documents::merged))
+        .route("/api-docs/{name}", get(documents::of_service))
+        .method_not_allowed_fallback(async || problem::method_not_allowed("GET, HEAD"))
+        .fallback(forward::forward)
+        .with_state(gateway)
+        .merge(swagger_ui_dist::generate_routes(page))
+}
+
+async fn keys(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
+    // Half a minute, so that a new key is known everywhere soon after it signs.
+    let cache = [(axum::http::header::CACHE_CONTROL, "public, max-age=30")];
+    (cache, axum::Json(gateway.tokens.jwks()))
+}
+
+/// How long a client that was turned away shall wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -1,0 +1,45 @@
+//! Is the host alive, can it serve, and how much does it do?
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Gateway;
+use crate::services::{ServiceStatus, State as ServiceState};
+
+/// The process answers.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when every service of the configuration is served, else 503 with what is missing and why.
+pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    let statuses = gateway.services.iter().map(|service| ServiceStatus::of(service));
+    let missing = statuses.filter(|status| status.serving.is_none() || status.state == ServiceState::Waiting);
+    let missing: Vec<_> = missing
+        .map(|status| json!({"service": status.service, "state": status.state, "reason": status.reason}))
+        .collect();
+    let connected = gateway.client.is_connected();
+    let status = if missing.is_empty() && connected {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = json!({"ready": status == StatusCode::OK, "nats": connected, "missing": missing});
+    (status, axum::Json(body)).into_response()
+}
+
+pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    let text = gateway.metrics.render(&gateway.services);
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}

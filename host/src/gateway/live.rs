@@ -1,0 +1,121 @@
+//! Live routes: server-sent events, each with the body of a fresh call to the route.
+//!
+//! A component answers and is gone; it cannot stream. So the gateway asks again whenever the service has committed
+//! something, at most once in `http.live_pause_ms`, and sends what came if it is something new. The component needs to know nothing of it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::Gateway;
+use super::forward::Prepared;
+use super::problem::{self, Problem};
+use super::routes::Entry;
+
+/// A comment is sent when there was nothing else for this long, so that nobody takes the stream for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub fn stream(
+    gateway: Arc<Gateway>,
+    entry: &Entry,
+    prepared: Prepared,
+    token: Option<&str>,
+) -> Result<Response, Problem> {
+    let place = gateway
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| problem::busy())?;
+    let news = gateway.wakes.of(&entry.service).ok_or_else(problem::unknown_route)?;
+    let viewer = Viewer {
+        service: entry.service.clone(),
+        token: token.map(str::to_owned),
+        closing: gateway.closing.subscribe(),
+        gateway,
+        prepared,
+        news,
+        shown: None,
+        _place: place,
+    };
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(viewer.events()).keep_alive(keep_alive).into_response())
+}
+
+/// Somebody who watches.
+struct Viewer {
+    gateway: Arc<Gateway>,
+    service: Arc<str>,
+    prepared: Prepared,
+    token: Option<String>,
+    news: watch::Receiver<u64>,
+    closing: watch::Receiver<bool>,
+    shown: Option<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Viewer {
+    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(self, |mut viewer| async move {
+            let event = viewer.next().await?;
+            Some((Ok(event), viewer))
+        })
+    }
+
+    /// The next new body; none when the stream is to end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.shown.is_some() {
+                tokio::time::sleep(Duration::from_millis(self.gateway.config.live_pause_ms)).await;
+                tokio::select! {
+                    news = self.news.changed() => news.ok()?,
+                    _ = self.closing.wait_for(|closing| *closing) => return None,
+                }
+            }
+            self.news.mark_unchanged();
+            // A stream outlives its token otherwise.
+            if self
+                .token
+                .as_deref()
+                .is_some_and(|token| self.gateway.tokens.verify(token).is_err())
+            {
+                return None;
+            }
+            let body = self.ask().await?;
+            if self.shown.as_ref() != Some(&body) {
+                let event = Event::default().data(String::from_utf8_lossy(&body).replace(['\r', '\n'], " "));
+                self.shown = Some(body);
+                return Some(event);
+            }
+        }
+    }
+
+    /// A failure is shown once the service is back; a refusal ends the stream.
+    async fn ask(&mut self) -> Option<Bytes> {
+        loop {
+            let call = self.prepared.again(&self.gateway);
+            match call.send(&self.gateway, &self.service, Bytes::new()).await {
+                Ok(reply) => {
+                    let good = reply
+                        .headers
+                        .get(ward_proto::call::header::STATUS)?
+                        .as_str()
+                        .starts_with('2');
+                    return good.then_some(reply.payload);
+                }
+                Err(_) => {
+                    let pause = tokio::time::sleep(Duration::from_secs(1));
+                    tokio::select! {
+                        () = pause => {}
+                        _ = self.closing.wait_for(|closing| *closing) => return None,
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Refusals and failures as RFC 9457 problem details. Nothing of a request's content is ever in one.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use ward_proto::call::FailureKind;
+
+use super::RETRY_AFTER;
+use crate::calls::{Failure, request};
+
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// Names the kind of problem, `about:blank` where the status says it all.
+    kind: &'static str,
+    detail: String,
+    /// The call, for the operator's log.
+    call: Option<String>,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            call: None,
+            headers: Vec::new(),
+        }
+    }
+
+    pub fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// Whole seconds, rounded up.
+    pub fn retry_after(self, pause: Duration) -> Self {
+        let seconds = pause.as_millis().div_ceil(1000).max(1).to_string();
+        self.with_header(header::RETRY_AFTER, &seconds)
+    }
+
+    pub fn of_call(mut self, id: &str) -> Self {
+        self.call = Some(id.to_owned());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let mut body =
+            json!({"type": self.kind, "title": title, "status": self.status.as_u16(), "detail": self.detail});
+        if let (Some(call), Some(fields)) = (self.call, body.as_object_mut()) {
+            fields.insert("instance".to_owned(), format!("urn:ward:call:{call}").into());
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).fold(
+            axum::http::HeaderMap::new(),
+            |mut map, (name, value)| {
+                if let Some(name) = name {
+                    map.append(name, value);
+                }
+                map
+            },
+        ));
+        response
+    }
+}
+
+const BLANK: &str = "about:blank";
+
+pub fn unknown_route() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        BLANK,
+        "There is nothing at this path; /api-docs lists what there is.",
+    )
+}
+
+pub fn method_not_allowed(allowed: &str) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        BLANK,
+        format!("This path knows {allowed}."),
+    )
+    .with_header(header::ALLOW, allowed)
+}
+
+pub fn unauthenticated(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, BLANK, detail).with_header(header::WWW_AUTHENTICATE, "Bearer")
+}
+
+pub fn forbidden(role: &str, roles: &[String]) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        BLANK,
+        format!("The role {role} may not do this; {} may.", roles.join(", ")),
+    )
+}
+
+pub fn body_too_large(limit: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        BLANK,
+        format!("The body may have {limit} bytes (http.body_bytes)."),
+    )
+}
+
+pub fn headers_too_large(limit: usize) -> Problem {
+    let detail = format!("Target and headers may have {limit} bytes together (http.header_bytes).");
+    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, BLANK, detail)
+}
+
+pub fn too_many_requests(pause: Duration) -> Problem {
+    let detail = "You send more requests a second than one client may; wait as long as Retry-After says.";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, BLANK, detail).retry_after(pause)
+}
+
+pub fn busy() -> Problem {
+    let detail = "More requests are under way than the gateway takes (http.concurrency); try again soon.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, BLANK, detail).retry_after(RETRY_AFTER)
+}
+
+pub fn timed_out() -> Problem {
+    Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        BLANK,
+        "It took longer than http.timeout_ms, and was rolled back.",
+    )
+}
+
+pub fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, BLANK, detail)
+}
+
+/// A call that the service did not answer.
+pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
+    let problem = match failure.kind {
+        FailureKind::Unavailable => {
+            let detail = format!("The service {service} is not running now; nothing was done.");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:unavailable", detail).retry_after(RETRY_AFTER)
+        }
+        FailureKind::Overloaded => {
+            let detail = format!("The service {service} has too much to do; nothing was done.");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:overloaded", detail).retry_after(RETRY_AFTER)
+        }
+        FailureKind::Failed => {
+            let detail = format!("The store of {service} failed; everything was rolled back.");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:failed", detail).retry_after(RETRY_AFTER)
+        }
+        FailureKind::DeadlineExceeded => timed_out(),
+        FailureKind::Trapped => {
+            let detail = format!("The service {service} crashed; everything was rolled back.");
+            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:trapped", detail)
+        }
+        FailureKind::Refused if failure.message == request::KEY_IN_USE => {
+            let detail = "A request with this Idempotency-Key is under way; try again soon.";
+            Problem::new(StatusCode::CONFLICT, "urn:ward:key-in-use", detail).retry_after(RETRY_AFTER)
+        }
+        FailureKind::Refused if failure.message == request::KEY_REUSED => {
+            let detail = "This Idempotency-Key was used for another request; take a new one.";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:ward:key-reused", detail)
+        }
+        FailureKind::Refused => {
+            let detail =
+                format!("The service {service} did not understand the gateway; it may just have been replaced.");
+            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:refused", detail)
+        }
+    };
+    problem.of_call(call)
+}

@@ -1,0 +1,92 @@
+//! The routes of all services that run, in one table that is swapped as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::documents;
+use crate::engine::Access;
+use crate::services::Generation;
+
+/// A route as the gateway sees it.
+pub struct Entry {
+    pub service: Arc<str>,
+    /// For metrics: `patient.list`, for example.
+    pub operation: String,
+    pub access: Access,
+    pub live: bool,
+}
+
+#[derive(Default)]
+pub struct RouteTable {
+    router: matchit::Router<BTreeMap<String, Entry>>,
+    /// All services in one OpenAPI document.
+    pub merged: Arc<str>,
+    /// By the name that the service gives its documentation.
+    pub documents: BTreeMap<String, Arc<str>>,
+}
+
+/// What a path and a method lead to.
+pub enum Found<'a> {
+    Entry(&'a Entry),
+    Unknown,
+    /// The path exists, with other methods.
+    Methods(String),
+}
+
+impl RouteTable {
+    /// Services were checked against each other when they were taken, so no path and method occurs twice.
+    pub fn of(serving: Vec<Arc<Generation>>, public_url: &str) -> Self {
+        let mut paths: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
+        let mut parsed: Vec<(String, Value)> = Vec::new();
+        for generation in &serving {
+            let description = &generation.plugin.description;
+            let service: Arc<str> = description.name.as_str().into();
+            for route in &description.routes {
+                let entry = Entry {
+                    service: service.clone(),
+                    operation: format!("{service}.{}", route.operation),
+                    access: route.access.clone(),
+                    live: route.live,
+                };
+                paths
+                    .entry(route.path.clone())
+                    .or_default()
+                    .insert(route.method.clone(), entry);
+            }
+            let document = serde_json::from_str(&description.openapi).unwrap_or_default();
+            parsed.push((description.documentation.clone(), document));
+        }
+        let mut router = matchit::Router::new();
+        for (path, methods) in paths {
+            if let Err(error) = router.insert(path.clone(), methods) {
+                tracing::error!(path, %error, "two services have paths that contradict each other; this one is not served");
+            }
+        }
+        let dressed = parsed
+            .iter()
+            .map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
+        Self {
+            router,
+            merged: documents::merge(&parsed, public_url).to_string().into(),
+            documents: dressed
+                .map(|(name, document)| (name, document.to_string().into()))
+                .collect(),
+        }
+    }
+
+    pub fn find(&self, method: &str, path: &str) -> Found<'_> {
+        let Ok(matched) = self.router.at(path) else {
+            return Found::Unknown;
+        };
+        let method = if method == "HEAD" { "GET" } else { method };
+        match matched.value.get(method) {
+            Some(entry) => Found::Entry(entry),
+            None => {
+                let names: BTreeSet<&str> = matched.value.keys().map(String::as_str).collect();
+                Found::Methods(names.into_iter().collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}

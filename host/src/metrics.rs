@@ -1,0 +1,125 @@
+//! What `/metrics` shows. Labels are bounded: services, operations, statuses; never an id, never anything of a patient.
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::services::{Service, ServiceStatus};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    operation: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OperationLabels {
+    operation: String,
+}
+
+/// Upper bounds in seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<OperationLabels, Histogram>,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("ward");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations = Family::<OperationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register(
+            "http_requests",
+            "REST requests by operation and status",
+            requests.clone(),
+        );
+        registry.register("http_request_seconds", "How long REST requests took", durations.clone());
+        Self {
+            registry: Mutex::new(registry),
+            requests,
+            durations,
+        }
+    }
+
+    pub fn request(&self, operation: &str, status: StatusCode, took: Duration) {
+        let labels = RequestLabels {
+            operation: operation.to_owned(),
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        let labels = OperationLabels {
+            operation: operation.to_owned(),
+        };
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// In the text format of OpenMetrics.
+    pub fn render(&self, services: &[Arc<Service>]) -> String {
+        let mut text = String::new();
+        if let Ok(registry) = self.registry.lock()
+            && let Err(error) = encode(&mut text, &registry)
+        {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        let end = "# EOF\n";
+        text.truncate(text.strip_suffix(end).map_or(text.len(), str::len));
+        let statuses: Vec<ServiceStatus> = services.iter().map(|service| ServiceStatus::of(service)).collect();
+        gauges(&mut text, &statuses);
+        text.push_str(end);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the services know of themselves.
+fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
+    let mut gauge = |name: &str, help: &str, kind: &str, value: &dyn Fn(&ServiceStatus) -> u64| {
+        let _ = writeln!(text, "# HELP ward_{name} {help}\n# TYPE ward_{name} {kind}");
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        for status in statuses {
+            let _ = writeln!(
+                text,
+                "ward_{name}{suffix}{{service=\"{}\"}} {}",
+                status.service,
+                value(status)
+            );
+        }
+    };
+    gauge("calls_in_flight", "Calls that run or wait", "gauge", &|status| {
+        status.in_flight as u64
+    });
+    gauge("serving", "1 while a generation serves", "gauge", &|status| {
+        u64::from(status.serving.is_some())
+    });
+    gauge("generation", "The generation that serves", "gauge", &|status| {
+        status.serving.as_ref().map_or(0, |serving| serving.generation)
+    });
+    gauge(
+        "generation_calls",
+        "Calls of the generation that serves",
+        "counter",
+        &|status| status.serving.as_ref().map_or(0, |serving| serving.calls),
+    );
+    gauge(
+        "generation_failures",
+        "Failed calls of the generation that serves",
+        "counter",
+        &|status| status.serving.as_ref().map_or(0, |serving| serving.failures),
+    );
+}

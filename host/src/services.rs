@@ -1,0 +1,27 @@
+//! The services of this host, and how a running one is replaced.
+//!
+//! The desired state lies in the KV bucket `ward-services` (service -> digest), the artifacts in the object store
+//! `ward-artifacts` (digest -> bytes); every host watches the one and fetches from the other. For each change a host
+//! does this, and nothing of it touches the generation that serves:
+//!
+//! ```text
+//! fetch -> compile -> inspect against grants -> contract against live services -> migrate -> probe -> seed
+//!       -> swap one pointer -> watch the first calls -> drain the old generation
+//! ```
+//!
+//! A generation is immutable, and a call keeps the one that it began with. While a new one is under watch, a call that it
+//! fails is run on the one before, which is possible because a failed call has left nothing behind. Start reading at
+//! `supervisor`, then `swap`.
+
+pub mod desired;
+mod generation;
+mod service;
+mod status;
+mod supervisor;
+mod swap;
+
+pub use generation::{Generation, Matched};
+pub use service::{Place, Service, Standing, Verdict, Watch};
+pub use status::{HostStatus, ServiceStatus, Serving, State};
+pub use supervisor::Supervisor;
+pub use swap::{NotTaken, Swapper};

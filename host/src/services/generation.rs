@@ -1,0 +1,116 @@
+//! One version of a service on this host: immutable, but for its counters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::capabilities::ServiceContext;
+use crate::engine::{Description, Plugin};
+
+pub struct Generation {
+    /// The revision of the desired state that asked for it.
+    pub number: u64,
+    pub digest: String,
+    pub plugin: Plugin,
+    pub context: Arc<ServiceContext>,
+    pub since: Instant,
+    routers: HashMap<String, matchit::Router<usize>>,
+    in_flight: AtomicUsize,
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// A route of this generation, and what stood in the braces.
+pub struct Matched<'a> {
+    pub route: &'a crate::engine::Route,
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Generation {
+    pub fn new(
+        number: u64,
+        digest: String,
+        plugin: Plugin,
+        context: Arc<ServiceContext>,
+    ) -> Result<Self, matchit::InsertError> {
+        let routers = routers(&plugin.description)?;
+        Ok(Self {
+            number,
+            digest,
+            plugin,
+            context,
+            since: Instant::now(),
+            routers,
+            in_flight: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    /// The route for a request; parameters are percent-decoded.
+    pub fn route(&self, method: &str, path: &str) -> Option<Matched<'_>> {
+        let matched = self.routers.get(method)?.at(path).ok()?;
+        let route = self.plugin.description.routes.get(*matched.value)?;
+        let parameters = matched
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), percent_decode(value)));
+        Some(Matched {
+            route,
+            parameters: parameters.collect(),
+        })
+    }
+
+    /// Counts a call until the guard is dropped.
+    pub fn enter(&self) -> UnderWay<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
+    pub fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+pub struct UnderWay<'a>(&'a Generation);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn routers(description: &Description) -> Result<HashMap<String, matchit::Router<usize>>, matchit::InsertError> {
+    let mut routers: HashMap<String, matchit::Router<usize>> = HashMap::new();
+    for (index, route) in description.routes.iter().enumerate() {
+        routers
+            .entry(route.method.clone())
+            .or_default()
+            .insert(route.path.clone(), index)?;
+    }
+    Ok(routers)
+}
+
+/// Percent-decodes; what is no UTF-8 afterwards becomes the replacement character.
+pub(crate) fn percent_decode(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}

@@ -1,0 +1,261 @@
+//! From an artifact to a generation that serves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::desired::{self, DesiredState};
+use super::service::Watch;
+use super::{Generation, Service};
+use crate::bus::RegistryError;
+use crate::calls::{Call, envelope};
+use crate::capabilities::{CallState, ServiceContext};
+use crate::config::{self, ServiceName};
+use crate::engine::{CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke};
+use crate::store::{MigrateError, Migration, Work, WorkLimits, migrate, seeded_once};
+use crate::values::disagreement;
+
+/// Why a desired generation does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("the artifact is not what its digest says: it was changed or cut off")]
+    Tampered,
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("its route {0} is already served by {1}")]
+    RouteTaken(String, String),
+    #[error("its routes contradict each other: {0}")]
+    Routes(#[from] matchit::InsertError),
+    #[error("it and {other} disagree about {function}: {place}")]
+    Contract {
+        other: String,
+        function: String,
+        place: String,
+    },
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error("the database cannot be reached: {0}")]
+    Database(sqlx::Error),
+    #[error("its probe failed: {0}")]
+    Probe(String),
+    #[error("its example data could not be written: {0}")]
+    Seed(String),
+}
+
+impl NotTaken {
+    /// Something outside the component is missing, and may come back: no reason to go back to another one.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Registry(RegistryError::Missing(_)) => false,
+            Self::Registry(_) | Self::Database(_) | Self::Migrate(MigrateError::Unavailable(_)) => true,
+            Self::Compile(CompileError::Cache { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+pub struct Swapper {
+    pub engine: Arc<Engine>,
+    pub compiler: Compiler,
+    pub desired: DesiredState,
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    pub swap: config::Swap,
+    pub development: bool,
+}
+
+impl Swapper {
+    /// Everything up to the swap. Nothing that serves is touched.
+    pub async fn prepare(&self, service: &Service, number: u64, digest: &str) -> Result<Generation, NotTaken> {
+        let artifact = self.desired.artifacts.get(digest).await?;
+        if desired::digest(&artifact) != digest {
+            return Err(NotTaken::Tampered);
+        }
+        let component = self.compiler.load(digest, &artifact).await?;
+        let plugin = Plugin::load(&self.engine, &component, &service.name, &service.config.grants).await?;
+        self.check_routes(service, &plugin)?;
+        self.check_contracts(service, &plugin)?;
+        let context = Arc::new(ServiceContext {
+            name: service.name.to_string(),
+            generation: number,
+            grants: service.config.grants.clone(),
+            limits: service.config.limits.clone(),
+            settings: service.config.settings.clone(),
+            outgoing: Arc::new(Semaphore::new(service.config.limits.outgoing)),
+        });
+        let generation = Generation::new(number, digest.to_owned(), plugin, context)?;
+        self.migrate(service, &generation).await?;
+        self.probe(service, &generation).await?;
+        self.seed(service, &generation).await?;
+        Ok(generation)
+    }
+
+    /// Puts the generation in its place. The one before answers for it while it is watched.
+    pub fn swap(&self, service: &Arc<Service>, generation: Generation) -> Option<Arc<Generation>> {
+        let generation = Arc::new(generation);
+        let before = service.swap(Some(generation.clone()));
+        let watch = before.clone().map(|before| {
+            let calls = usize::try_from(self.swap.watch_calls).unwrap_or(usize::MAX);
+            let failures = usize::try_from(self.swap.watch_failures).unwrap_or(usize::MAX);
+            Arc::new(Watch::new(generation, before, calls, failures))
+        });
+        service.watch(watch);
+        before
+    }
+
+    fn others<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Arc<Generation>> + 'a {
+        self.services
+            .values()
+            .filter(|other| other.name != service.name)
+            .filter_map(|other| other.current())
+    }
+
+    fn check_routes(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
+        for other in self.others(service) {
+            let taken = plugin.description.routes.iter().find(|route| {
+                let theirs = &other.plugin.description.routes;
+                theirs
+                    .iter()
+                    .any(|their| their.method == route.method && their.path == route.path)
+            });
+            if let Some(route) = taken {
+                let owner = other.context.name.clone();
+                return Err(NotTaken::RouteTaken(format!("{} {}", route.method, route.path), owner));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds what it calls against what is served, and what it serves against what is called.
+    fn check_contracts(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
+        for other in self.others(service) {
+            for (caller, callee) in [(plugin, &other.plugin), (&other.plugin, plugin)] {
+                if let Some((function, place)) = first_break(caller, callee) {
+                    return Err(NotTaken::Contract {
+                        other: other.context.name.clone(),
+                        function,
+                        place,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn migrate(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
+        let Some(database) = &service.database else {
+            return Ok(());
+        };
+        database.ping().await.map_err(NotTaken::Database)?;
+        let steps = generation.plugin.description.migrations.iter().map(|step| Migration {
+            version: step.version,
+            name: step.name.clone(),
+            statements: step.statements.clone(),
+        });
+        let done = migrate(database, &steps.collect::<Vec<_>>()).await?;
+        if done > 0 {
+            tracing::info!(service = service.name.as_str(), steps = done, "migrated the schema");
+        }
+        Ok(())
+    }
+
+    /// The component's own check, in a transaction that is rolled back.
+    async fn probe(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
+        let (outcome, work) = self.check(service, generation, Invocation::Probe).await;
+        if let Some(work) = work {
+            work.rollback().await;
+        }
+        outcome.map_err(NotTaken::Probe)
+    }
+
+    async fn seed(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
+        let (true, true, Some(database)) = (self.development, generation.plugin.has_seed(), &service.database) else {
+            return Ok(());
+        };
+        let seeding = async {
+            let (outcome, work) = self.check(service, generation, Invocation::Seed).await;
+            outcome?;
+            let work = work.ok_or_else(|| "the transaction was lost".to_owned())?;
+            let trace = envelope::traceparent(None);
+            work.commit(None, None, &trace)
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        match seeded_once(database, seeding).await.map_err(NotTaken::Database)? {
+            None => Ok(()),
+            Some(message) => Err(NotTaken::Seed(message)),
+        }
+    }
+
+    async fn check(
+        &self,
+        service: &Service,
+        generation: &Generation,
+        invocation: Invocation,
+    ) -> (Result<(), String>, Option<Work>) {
+        let deadline = Instant::now() + Duration::from_millis(self.swap.probe_timeout_ms);
+        let call = Call {
+            id: envelope::new_id(),
+            principal: None,
+            traceparent: envelope::traceparent(None),
+            deadline,
+            idempotency_key: None,
+        };
+        let limits = WorkLimits {
+            statements: u32::MAX,
+            rows: service.config.limits.rows,
+        };
+        let work = Work::new(service.database.clone(), Effect::Write, limits);
+        let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
+        let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
+        let outcome = match returned {
+            Ok(Returned::Checked(outcome)) => outcome,
+            Ok(_) => Err("it answered something else".to_owned()),
+            Err(Crash::Trapped { cause, backtrace }) => Err(format!("{cause} ({})", backtrace.join(" < "))),
+            Err(crash) => Err(crash.to_string()),
+        };
+        (outcome, work)
+    }
+}
+
+/// The first function of which a caller and a callee have ideas that do not fit.
+fn first_break(caller: &Plugin, callee: &Plugin) -> Option<(String, String)> {
+    caller.imports.iter().find_map(|import| {
+        let of_same_interface = |contract: &crate::calls::typed::Contract| contract.name == import.contract.name;
+        let function = format!("{}/{}", import.contract.text, import.name);
+        let Some(export) = callee.function(&import.contract.interface, &import.name) else {
+            let offered = callee.functions().any(|function| of_same_interface(&function.contract));
+            return offered.then(|| (function, "the function is missing".to_owned()));
+        };
+        if !of_same_interface(&export.contract) {
+            return None;
+        }
+        if !import.contract.agrees_with(&export.contract) {
+            return Some((function, format!("the other side has {}", export.contract.text)));
+        }
+        disagreement(&import.plan, &export.plan).map(|place| (function, place))
+    })
+}
+
+/// Waits until nothing runs on an old generation any more, at most `drain_s`.
+pub(super) async fn drain(service: &str, old: &Generation, drain_s: u64) {
+    let until = Instant::now() + Duration::from_secs(drain_s);
+    while old.in_flight() > 0 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let left = old.in_flight();
+    if left > 0 {
+        tracing::warn!(
+            service,
+            generation = old.number,
+            left,
+            "calls outlasted swap.drain_s; they end on their own"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The steps of a component's schema: once each, in order, under a lock that all hosts share.
+
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::Database;
+
+#[derive(Debug, Clone)]
+pub struct Migration {
+    pub version: u32,
+    pub name: String,
+    pub statements: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("migrations must be numbered 1, 2, 3, …: found {found} where {expected} was expected")]
+    Gap { expected: u32, found: u32 },
+    #[error("migration {version} ({name}) was changed after it was run here; restore its text and add a new step")]
+    Changed { version: u32, name: String },
+    #[error("migration {version} ({name}) failed, and was rolled back: {source}")]
+    Failed {
+        version: u32,
+        name: String,
+        source: sqlx::Error,
+    },
+    #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
+    Unavailable(#[from] sqlx::Error),
+}
+
+/// Any constant will do; the lock is per database.
+const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
+
+/// Runs the steps that were not run yet; returns how many.
+pub async fn migrate(database: &Database, migrations: &[Migration]) -> Result<usize, MigrateError> {
+    for (expected, migration) in (1..).zip(migrations) {
+        if migration.version != expected {
+            return Err(MigrateError::Gap {
+                expected,
+                found: migration.version,
+            });
+        }
+    }
+    let mut lock = database.host.acquire().await?.detach();
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut lock)
+        .await?;
+    let outcome = run_missing(database, &mut lock, migrations).await;
+    // Ends the lock with the connection, whatever happened.
+    let _ = lock.close().await;
+    outcome
+}
+
+async fn run_missing(
+    database: &Database,
+    lock: &mut PgConnection,
+    migrations: &[Migration],
+) -> Result<usize, MigrateError> {
+    let done: Vec<(i32, Vec<u8>)> = sqlx::query_as("select version, checksum from ward.migrations order by version")
+        .fetch_all(&mut *lock)
+        .await?;
+    for ((_, checksum), migration) in done.iter().zip(migrations) {
+        if *checksum != self::checksum(migration) {
+            return Err(MigrateError::Changed {
+                version: migration.version,
+                name: migration.name.clone(),
+            });
+        }
+    }
+    let missing = migrations.get(done.len()..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    let mut owner = PgConnection::connect_with(&database.owner).await?;
+    for migration in missing {
+        step(&mut owner, migration)
+            .await
+            .map_err(|source| MigrateError::Failed {
+                version: migration.version,
+                name: migration.name.clone(),
+                source,
+            })?;
+    }
+    let _ = owner.close().await;
+    Ok(missing.len())
+}
+
+/// A step waits for a table that is in use only for a while: behind a waiting lock all others would queue.
+async fn step(owner: &mut PgConnection, migration: &Migration) -> sqlx::Result<()> {
+    let mut transaction = owner.begin().await?;
+    transaction
+        .execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'")
+        .await?;
+    transaction
+        .execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone())))
+        .await?;
+    sqlx::query("insert into ward.migrations (version, name, checksum) values ($1, $2, $3)")
+        .bind(i32::try_from(migration.version).unwrap_or(i32::MAX))
+        .bind(&migration.name)
+        .bind(checksum(migration))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
+fn checksum(migration: &Migration) -> Vec<u8> {
+    Sha256::digest(migration.statements.as_bytes()).to_vec()
+}
+
+/// Runs `seed` if it never ended well in this database. All hosts wait for the one that does it.
+pub async fn seeded_once<E>(database: &Database, seed: impl Future<Output = Result<(), E>>) -> sqlx::Result<Option<E>> {
+    let mut lock = database.host.acquire().await?.detach();
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut lock)
+        .await?;
+    let done: bool = sqlx::query_scalar("select exists (select from ward.seeded)")
+        .fetch_one(&mut lock)
+        .await?;
+    let mut failed = None;
+    if !done {
+        match seed.await {
+            Ok(()) => sqlx::query("insert into ward.seeded default values")
+                .execute(&mut lock)
+                .await
+                .map(|_| ())?,
+            Err(error) => failed = Some(error),
+        }
+    }
+    let _ = lock.close().await;
+    Ok(failed)
+}

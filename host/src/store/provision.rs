@@ -1,0 +1,174 @@
+//! Makes the databases and roles of all services, as an administrator. Safe to repeat, and repeated after each upgrade of
+//! the host. A running host needs no administrator.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::roles::{Role, RoleSecret, SecretError, address};
+use crate::config::{Config, ServiceName};
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("cannot reach PostgreSQL as an administrator (database.url): {0}")]
+    Unreachable(sqlx::Error),
+    #[error("while provisioning {service}: {source}")]
+    Failed { service: ServiceName, source: sqlx::Error },
+}
+
+/// Makes what every service of the configuration needs. `tell` gets a line for what an operator should know.
+pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(String)) -> Result<(), ProvisionError> {
+    let options = address(&config.database.url)?;
+    let mut admin = PgConnection::connect_with(&options)
+        .await
+        .map_err(ProvisionError::Unreachable)?;
+    for service in &config.services {
+        let failed = |source| ProvisionError::Failed {
+            service: service.name.clone(),
+            source,
+        };
+        roles(&mut admin, config, secret, &service.name).await.map_err(failed)?;
+        database(&mut admin, &service.name).await.map_err(failed)?;
+        let inside = options.clone().database(service.name.as_str());
+        let mut inside = PgConnection::connect_with(&inside)
+            .await
+            .map_err(ProvisionError::Unreachable)?;
+        rights(&mut inside, &service.name).await.map_err(failed)?;
+        if let Err(error) = bar_functions(&mut inside, &service.name).await {
+            tell(format!(
+                "{}: cannot take dangerous functions from the component's roles ({error}). A superuser can; without it a \
+                 component may sleep and hold advisory locks.",
+                service.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn roles(
+    admin: &mut PgConnection,
+    config: &Config,
+    secret: &RoleSecret,
+    service: &ServiceName,
+) -> sqlx::Result<()> {
+    for role in Role::ALL {
+        let name = role.name(service);
+        let exists: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *admin)
+            .await?;
+        // The password is hexadecimal and the name made of [a-z0-9_-], so neither can end the literal.
+        let verb = if exists { "alter" } else { "create" };
+        run(
+            admin,
+            format!("{verb} role \"{name}\" login password '{}'", secret.password(&name)),
+        )
+        .await?;
+    }
+    let timeout = config.database.statement_timeout_ms;
+    for role in [Role::Writer, Role::Reader] {
+        let name = role.name(service);
+        run(
+            admin,
+            format!("alter role \"{name}\" set statement_timeout = {timeout}"),
+        )
+        .await?;
+        // A call that was stopped closes its connection; the server looks this often while a statement runs.
+        run(
+            admin,
+            format!("alter role \"{name}\" set client_connection_check_interval = 250"),
+        )
+        .await?;
+        run(
+            admin,
+            format!("alter role \"{name}\" set idle_in_transaction_session_timeout = 60000"),
+        )
+        .await?;
+        // A plan made for an empty table would stay; a component's statements are short, so planning each is cheap.
+        run(admin, format!("alter role \"{name}\" set jit = off")).await?;
+    }
+    run(
+        admin,
+        format!(
+            "alter role \"{}\" set default_transaction_read_only = on",
+            Role::Reader.name(service)
+        ),
+    )
+    .await?;
+    for role in [Role::Host, Role::Owner] {
+        run(admin, format!("grant \"{}\" to current_user", role.name(service))).await?;
+    }
+    Ok(())
+}
+
+async fn database(admin: &mut PgConnection, service: &ServiceName) -> sqlx::Result<()> {
+    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(service.as_str())
+        .fetch_one(&mut *admin)
+        .await?;
+    if !exists {
+        run(
+            admin,
+            format!("create database \"{service}\" owner \"{}\"", Role::Owner.name(service)),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn rights(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Result<()> {
+    let [host, owner, writer, reader] = Role::ALL.map(|role| role.name(service));
+    let text = format!(
+        r#"
+        revoke all on database "{service}" from public;
+        grant connect on database "{service}" to "{host}", "{owner}", "{writer}", "{reader}";
+        alter schema public owner to "{owner}";
+        revoke all on schema public from public;
+        grant usage on schema public to "{writer}", "{reader}";
+        alter default privileges for role "{owner}" in schema public
+            grant select, insert, update, delete on tables to "{writer}";
+        alter default privileges for role "{owner}" in schema public grant usage, select on sequences to "{writer}";
+        alter default privileges for role "{owner}" in schema public grant select on tables to "{reader}";
+        create schema if not exists ward authorization "{host}";
+        grant usage on schema ward to "{writer}";
+        set role "{host}";
+        {SCHEMA}
+        grant execute on all functions in schema ward to "{writer}";
+        grant usage on schema ward to "{owner}";
+        grant insert on ward.migrations to "{owner}";
+        reset role;
+        "#
+    );
+    run(inside, text).await
+}
+
+/// What a SELECT could do beside selecting: change the session, sleep, hold locks for ever, wake listeners.
+async fn bar_functions(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Result<()> {
+    let host = Role::Host.name(service);
+    let owner = Role::Owner.name(service);
+    let text = format!(
+        r#"
+        do $$ declare f regprocedure; begin
+            for f in
+                select oid::regprocedure from pg_proc
+                where pronamespace = 'pg_catalog'::regnamespace and prokind = 'f'
+                    and (proname in ('set_config', 'pg_notify', 'pg_cancel_backend', 'pg_terminate_backend',
+                            'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'query_to_xml', 'query_to_xmlschema',
+                            'query_to_xml_and_xmlschema', 'cursor_to_xml')
+                        or proname like 'pg\_advisory%' or proname like 'pg\_try\_advisory%' or proname like 'lo\_%')
+            loop
+                execute format('revoke execute on function %s from public', f);
+                execute format('grant execute on function %s to "{host}", "{owner}"', f);
+            end loop;
+        end $$;
+        "#
+    );
+    run(inside, text).await
+}
+
+async fn run(connection: &mut PgConnection, text: String) -> sqlx::Result<()> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.map(|_| ())
+}

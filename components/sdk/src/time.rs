@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ::time::{Date, Month, OffsetDateTime, UtcOffset};
+use ::time::{Date, Duration, Month, OffsetDateTime, UtcOffset};
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z. Written in RFC 3339, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,11 @@ pub fn write_date(date: Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
+/// So many days later; earlier, if negative. Stops at the calendar's ends.
+pub fn add_days(date: Date, days: i64) -> Date {
+    date.saturating_add(Duration::days(days))
+}
+
 fn digits(text: &str, length: usize) -> Option<u16> {
     let clean = text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
     clean.then(|| text.parse().ok()).flatten()
@@ -89,6 +94,13 @@ mod tests {
             Timestamp(1_767_225_599_000_001).to_string(),
             "2025-12-31T23:59:59.000001Z"
         );
+    }
+
+    #[test]
+    fn days_are_counted_over_months() {
+        let day = read_date("2024-03-01").unwrap();
+        assert_eq!(write_date(add_days(day, -1)), "2024-02-29");
+        assert_eq!(write_date(add_days(day, 31)), "2024-04-01");
     }
 
     #[test]

@@ -187,7 +187,7 @@ async fn an_event_that_kafka_never_takes_becomes_a_dead_letter_and_the_others_pa
     .await;
     let mut topics: Vec<_> = letters
         .iter()
-        .map(|letter| letter.headers.get("Ward-Dead-Topic").unwrap().as_str())
+        .map(|letter| letter.headers.get("Ward-Topic").unwrap().as_str())
         .collect();
     topics.sort_unstable();
     assert_eq!(topics, TOPICS);
@@ -195,12 +195,9 @@ async fn an_event_that_kafka_never_takes_becomes_a_dead_letter_and_the_others_pa
         assert_eq!(letter.subject.as_str(), "ward.dead.bridge.kafka");
         let header = |name: &str| letter.headers.get(name).map(|value| value.as_str().to_owned());
         assert_eq!(header("ce-id").as_deref(), Some("too-large"));
-        assert_eq!(
-            header("Ward-Dead-Subject").as_deref(),
-            Some("ward.event.patient.registered")
-        );
-        assert_eq!(header("Ward-Dead-Attempts").as_deref(), Some("1"));
-        assert!(header("Ward-Dead-Reason").is_some());
+        assert_eq!(header("Ward-Subject").as_deref(), Some("ward.event.patient.registered"));
+        assert_eq!(header("Ward-Attempts").as_deref(), Some("1"));
+        assert!(header("Ward-Reason").is_some());
     }
 }
 
@@ -279,7 +276,7 @@ async fn a_dead_letter_that_is_brought_back_goes_to_the_topic_that_it_missed() {
         .publish_with_headers("ward.replay.bridge.kafka", headers.clone(), letters[0].payload.clone())
         .await
         .unwrap();
-    let (missed, other) = match headers.get("Ward-Dead-Topic").unwrap().as_str() {
+    let (missed, other) = match headers.get("Ward-Topic").unwrap().as_str() {
         "patient" => ("patient", "patient.registered"),
         _ => ("patient.registered", "patient"),
     };

@@ -9,16 +9,16 @@ use super::{Bus, BusError};
 /// Where the mirror's dead letters go, and where they come back from.
 pub const NAME: &str = "bridge.kafka";
 
-/// Headers of a dead letter, beside those of the event itself.
+/// Headers of a dead letter, beside those of the event itself; the first three as the hosts name them.
 pub mod dead_header {
-    pub const REASON: &str = "Ward-Dead-Reason";
-    pub const ATTEMPTS: &str = "Ward-Dead-Attempts";
+    pub const REASON: &str = "Ward-Reason";
+    pub const ATTEMPTS: &str = "Ward-Attempts";
     /// The subject that the event had.
-    pub const SUBJECT: &str = "Ward-Dead-Subject";
+    pub const SUBJECT: &str = "Ward-Subject";
     /// Its sequence in `WARD_EVENTS`.
-    pub const SEQUENCE: &str = "Ward-Dead-Sequence";
+    pub const SEQUENCE: &str = "Ward-Sequence";
     /// The topic that it did not reach; brought back it goes to this one only.
-    pub const TOPIC: &str = "Ward-Dead-Topic";
+    pub const TOPIC: &str = "Ward-Topic";
 }
 
 impl Bus {

@@ -71,7 +71,7 @@ impl Broker {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("message.timeout.ms", "0")
-            .set("statistics.interval.ms", "1000");
+            .set("statistics.interval.ms", "500");
         config
     }
 

@@ -149,7 +149,7 @@ mod tests {
             ["patient", "patient.deleted"]
         );
         assert!(topics(&event("ward.event.visit.ended", &[]), &table).is_empty());
-        let back = [("ce-type", "patient.deleted"), ("Ward-Dead-Topic", "patient.deleted")];
+        let back = [("ce-type", "patient.deleted"), ("Ward-Topic", "patient.deleted")];
         assert_eq!(
             topics(&event("ward.replay.bridge.kafka", &back), &table),
             ["patient.deleted"]

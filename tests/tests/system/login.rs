@@ -101,7 +101,7 @@ async fn production_has_no_users_but_those_that_an_operator_makes() {
     system.rest().post("/auth/login", seeded).await.expect_problem(401);
     let output = system
         .command_with_input(
-            &["user", "add", "--email", "first@example.com", "--role", "ADMIN"],
+            &["user", "add", "first@example.com", "--role", "ADMIN"],
             "a long password\n",
         )
         .await;

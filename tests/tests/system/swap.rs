@@ -1,5 +1,6 @@
 //! Components that are replaced while requests run.
 
+use serde_json::Value;
 use ward_tests::System;
 use ward_tests::artifact::{Fault, marked, write};
 use ward_tests::clinic::{JOHN, post, registration};
@@ -67,25 +68,20 @@ async fn a_hundred_swaps_under_load_fail_no_request() {
 async fn a_rollback_brings_the_generation_before() {
     let system = System::start().await;
     let patient = std::fs::read(component("patient")).unwrap();
-    let before = system.command(&["ps"]).await;
+    let before = digest(&system).await;
     system
         .deploy("patient", write(system.folder(), "next", &marked(&patient, 1)))
         .await;
-    assert_ne!(digest(&system.command(&["ps"]).await), digest(&before));
+    assert_ne!(digest(&system).await, before);
     system.command(&["rollback", "patient"]).await;
-    assert_eq!(digest(&system.command(&["ps"]).await), digest(&before));
+    assert_eq!(digest(&system).await, before);
     system.end().await;
 }
 
-/// The digest in the line of the patient service.
-fn digest(listing: &str) -> String {
-    let line = listing
-        .lines()
-        .find(|line| line.contains("patient"))
-        .expect("ps lists the service");
-    let is_digest = |word: &&str| word.len() >= 8 && word.chars().all(|letter| letter.is_ascii_hexdigit());
-    line.split([' ', ':', '\t'])
-        .find(is_digest)
-        .expect("ps shows the digest")
-        .to_owned()
+/// Of the component that serves patients.
+async fn digest(system: &System) -> String {
+    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+    let services = hosts[0]["services"].as_array().unwrap();
+    let patient = services.iter().find(|service| service["service"] == "patient").unwrap();
+    patient["serving"]["digest"].as_str().unwrap().to_owned()
 }

@@ -27,6 +27,7 @@ use crate::within;
 #[derive(Debug, Clone)]
 pub struct Plan {
     hosts: Vec<Vec<&'static str>>,
+    services: Vec<&'static str>,
     deployed: Vec<&'static str>,
     bridge: bool,
     kafka: bool,
@@ -43,6 +44,14 @@ impl Plan {
     /// One host for each list of services.
     pub fn split(mut self, hosts: &[&[&'static str]]) -> Self {
         self.hosts = hosts.iter().map(|services| services.to_vec()).collect();
+        self
+    }
+
+    /// With the component of `tests/hostile` on every host.
+    pub fn hostile(mut self) -> Self {
+        self.services.push("hostile");
+        self.deployed.push("hostile");
+        self.hosts.iter_mut().for_each(|services| services.push("hostile"));
         self
     }
 
@@ -98,6 +107,7 @@ impl Plan {
             kafka,
             nats,
             postgres,
+            services: self.services,
             environment,
             folder,
             tokens: Mutex::default(),
@@ -116,7 +126,7 @@ impl Plan {
                 .map(|service| system.deploy(service, component(service))),
         )
         .await;
-        if self.deployed == services() {
+        if system.services.iter().all(|service| self.deployed.contains(service)) {
             for host in &mut system.hosts {
                 host.until_ready().await;
             }
@@ -135,6 +145,8 @@ pub struct System {
     pub kafka: Option<Kafka>,
     pub nats: Nats,
     pub postgres: Postgres,
+    /// Those of the operator's configuration.
+    services: Vec<&'static str>,
     environment: Environment,
     folder: TempDir,
     tokens: Mutex<HashMap<String, String>>,
@@ -151,6 +163,7 @@ impl System {
     pub fn with() -> Plan {
         let plan = Plan {
             hosts: vec![services()],
+            services: services(),
             deployed: services(),
             bridge: false,
             kafka: false,
@@ -229,7 +242,7 @@ impl System {
 
     /// Runs a command that reads from its standard input.
     pub async fn command_with_input(&self, arguments: &[&str], input: &str) -> Output {
-        command(arguments, input, &self.environment, self.folder.path()).await
+        command(arguments, input, &self.services, &self.environment, self.folder.path()).await
     }
 
     pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {

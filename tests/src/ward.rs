@@ -26,19 +26,23 @@ impl Environment {
     }
 }
 
-/// The configuration that is deployed, with these services of it.
+/// What the misbehaving component of `tests/hostile` is granted, with limits that a test reaches soon.
+const HOSTILE: &str = r#"
+    grants = ["sql", "call", "log"]
+    call = ["clinic:hostile/acts"]
+    limits = { time_ms = 1000, concurrency = 4, queue = 2, memory_mb = 16 }
+"#;
+
+/// The configuration that is deployed, with these services of it; `hostile` may be one.
 pub fn configuration(services: &[&str]) -> String {
     let text = std::fs::read_to_string(repository().join("deploy/ward.toml")).unwrap();
     let mut table: toml::Table = text.parse().unwrap();
     let toml::Value::Table(all) = &mut table["services"] else {
         panic!("deploy/ward.toml has no services")
     };
+    all.insert("hostile".to_owned(), toml::from_str(HOSTILE).unwrap());
     all.retain(|name, _| services.contains(&name));
-    assert_eq!(
-        all.len(),
-        services.len(),
-        "deploy/ward.toml does not have all of {services:?}"
-    );
+    assert_eq!(all.len(), services.len(), "not all of {services:?} are known");
     table.to_string()
 }
 
@@ -186,9 +190,15 @@ impl Bridge {
 }
 
 /// Runs a command of the operator to its end, with `input` on its standard input.
-pub async fn command(arguments: &[&str], input: &str, environment: &Environment, folder: &Path) -> Output {
+pub async fn command(
+    arguments: &[&str],
+    input: &str,
+    services: &[&str],
+    environment: &Environment,
+    folder: &Path,
+) -> Output {
     let name = crate::unique("command");
-    let recipe = ward(&name, arguments, &configuration(&services()), environment, folder);
+    let recipe = ward(&name, arguments, &configuration(services), environment, folder);
     let input = input.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut command = recipe.command();

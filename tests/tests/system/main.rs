@@ -13,6 +13,7 @@
 mod crashes;
 mod documentation;
 mod grpc;
+mod hostile;
 mod hosts;
 mod idempotency;
 mod kafka;

@@ -224,7 +224,7 @@ async fn the_account_comes_with_the_patient_when_it_is_asked_for() {
     let with_account = format!("{}?include=account", path(&patient));
     ward_tests::eventually("the account is there", async || {
         let account = rest.get(&with_account).await.expect(200).json()["account"].clone();
-        (account["status"] == "active").then_some(())
+        (account["state"] == "open").then_some(())
     })
     .await;
 }

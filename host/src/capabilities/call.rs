@@ -76,6 +76,8 @@ impl Outgoing {
         // The same in every re-run of the caller, so that the callee does it once.
         call.idempotency_key = (!state.work.is_read()).then(|| format!("{}/{}", call.id, state.calls_made));
         call.id = crate::calls::envelope::new_id();
+        // A tenth of the time is left to the caller, to answer something when the callee is too slow.
+        call.deadline -= call.remaining() / 10;
         Self {
             call,
             client: state.host.client.clone(),

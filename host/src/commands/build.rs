@@ -12,27 +12,39 @@ const PROFILE: &str = "guest";
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Directories below components/; without names all that make a component.
+    /// Names of directories below components/, or paths of others; without any all of components/.
     names: Vec<String>,
 }
 
 /// A crate that makes a component: the directory's name is the service's.
 struct Source {
+    directory: PathBuf,
     service: String,
     package: String,
     library: String,
+}
+
+impl Source {
+    fn is_in_components(&self) -> bool {
+        self.directory
+            .parent()
+            .is_some_and(|parent| parent.ends_with("components"))
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        (self.is_in_components() && self.service == name) || (name.contains('/') && self.directory.ends_with(name))
+    }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let metadata = metadata()?;
     let all = sources(&metadata);
     let chosen: Vec<&Source> = if arguments.names.is_empty() {
-        all.iter().collect()
+        all.iter().filter(|source| source.is_in_components()).collect()
     } else {
         let find = |name: &String| {
-            all.iter()
-                .find(|source| source.service == *name)
-                .with_context(|| format!("there is no components/{name}"))
+            let found = all.iter().find(|source| source.is_named(name));
+            found.with_context(|| format!("{name} is neither below components/ nor the path of a crate with a cdylib"))
         };
         arguments.names.iter().map(find).collect::<anyhow::Result<_>>()?
     };
@@ -79,15 +91,13 @@ fn sources(metadata: &Value) -> Vec<Source> {
 
 fn source(package: &Value) -> Option<Source> {
     let directory = Path::new(package.get("manifest_path")?.as_str()?).parent()?;
-    if directory.parent()?.file_name()? != "components" {
-        return None;
-    }
     let targets = package.get("targets")?.as_array()?;
     let library = targets.iter().find(|target| {
         let kinds = target.get("crate_types").and_then(Value::as_array);
         kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
     })?;
     Some(Source {
+        directory: directory.to_owned(),
         service: directory.file_name()?.to_str()?.to_owned(),
         package: package.get("name")?.as_str()?.to_owned(),
         library: library.get("name")?.as_str()?.replace('-', "_"),

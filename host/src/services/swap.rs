@@ -14,7 +14,7 @@ use crate::calls::{Call, envelope};
 use crate::capabilities::{CallState, ServiceContext};
 use crate::config::{self, ServiceName};
 use crate::engine::{CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke};
-use crate::store::{MigrateError, Migration, Work, WorkLimits, migrate, seeded_once};
+use crate::store::{MigrateError, Migration, StoreError, Work, WorkLimits, migrate, seeded_once};
 use crate::values::disagreement;
 
 /// Why a desired generation does not serve.
@@ -42,6 +42,8 @@ pub enum NotTaken {
     Migrate(#[from] MigrateError),
     #[error("the database cannot be reached: {0}")]
     Database(sqlx::Error),
+    #[error("the store is unavailable: {0}")]
+    Store(String),
     #[error("its probe failed: {0}")]
     Probe(String),
     #[error("its example data could not be written: {0}")]
@@ -53,7 +55,9 @@ impl NotTaken {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Registry(RegistryError::Missing(_)) => false,
-            Self::Registry(_) | Self::Database(_) | Self::Migrate(MigrateError::Unavailable(_)) => true,
+            Self::Registry(_) | Self::Database(_) | Self::Store(_) | Self::Migrate(MigrateError::Unavailable(_)) => {
+                true
+            }
             Self::Compile(CompileError::Cache { .. }) => true,
             _ => false,
         }
@@ -167,10 +171,16 @@ impl Swapper {
     /// The component's own check, in a transaction that is rolled back.
     async fn probe(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
         let (outcome, work) = self.check(service, generation, Invocation::Probe).await;
-        if let Some(work) = work {
-            work.rollback().await;
+        let store_failed = match work {
+            Some(work) => work.rollback().await,
+            None => None,
+        };
+        match (outcome, store_failed) {
+            (Ok(()), _) => Ok(()),
+            // That is not the component's fault.
+            (Err(_), Some(StoreError::Unavailable(reason))) => Err(NotTaken::Store(reason)),
+            (Err(message), _) => Err(NotTaken::Probe(message)),
         }
-        outcome.map_err(NotTaken::Probe)
     }
 
     async fn seed(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {

@@ -1,0 +1,225 @@
+//! A component that misbehaves hurts nobody but its own callers, and each way to fail has a name of its own.
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use ward_tests::artifact::write;
+use ward_tests::clinic::JOHN;
+use ward_tests::load::Load;
+use ward_tests::machine::component;
+use ward_tests::rest::{Answer, Rest};
+use ward_tests::{System, eventually, unique};
+
+async fn system() -> System {
+    System::with().hostile().start().await
+}
+
+async fn write_act(rest: &Rest, act: &str) -> Answer {
+    rest.post(&format!("/hostile/write/{act}"), Value::Null).await
+}
+
+async fn marks(rest: &Rest, name: &str) -> Value {
+    rest.get(&format!("/hostile/read/count?name={name}"))
+        .await
+        .expect(200)
+        .json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_misdeed_has_its_refusal_and_healthy_traffic_goes_on() {
+    let system = system().await;
+    let (rest, healthy) = (system.rest(), system.admin().await);
+    let load = Load::start(2, move |_| {
+        let rest = healthy.clone();
+        async move {
+            let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
+            if answer.status == 200 {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
+        }
+    });
+    for (act, status) in [
+        ("panic", 502),
+        ("recursion", 502),
+        ("memory", 502),
+        ("spin", 504),
+        ("huge", 503),
+        ("header", 503),
+        ("nothing", 200),
+    ] {
+        let answer = rest.get(&format!("/hostile/read/{act}")).await;
+        assert_eq!(answer.status, status, "{act}: {}", answer.text());
+        if status != 200 {
+            answer.expect_problem(status);
+        }
+        load.goes_on_for(5).await;
+    }
+    let (_, failures) = load.end().await;
+    assert_eq!(failures, Vec::<String>::new());
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn what_a_failed_call_wrote_is_gone() {
+    let system = system().await;
+    let rest = system.rest();
+    for (act, status) in [
+        ("mark-and-panic", 502),
+        ("mark-and-spin", 504),
+        ("mark-and-fail", 409),
+        // A statement failed, and the component says all is well: nothing was stored, and nobody may be told otherwise.
+        ("mark-and-swallow", 503),
+    ] {
+        let name = unique(act);
+        let answer = write_act(&rest, &format!("{act}?name={name}")).await;
+        assert_eq!(answer.status, status, "{act}: {}", answer.text());
+        assert_eq!(marks(&rest, &name).await, 0, "{act}");
+    }
+    write_act(&rest, "mark?name=kept").await.expect(200);
+    assert_eq!(marks(&rest, "kept").await, 1);
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_read_cannot_write_however_it_is_put() {
+    let system = system().await;
+    let rest = system.rest();
+    for sql in [
+        "insert into mark (name) values (gen_random_uuid()::text) returning 1",
+        "with w as (insert into mark (name) values (gen_random_uuid()::text) returning 1) select 1",
+        "select set_config('default_transaction_read_only', 'off', false)",
+        "select pg_advisory_lock(1)",
+        "select pg_sleep(1)",
+        "select pg_notify('a', 'b')",
+        "select ward.open('\\x00', 1)",
+        "select token from ward.token",
+        "set role postgres",
+        "begin read write",
+        "commit",
+        "copy mark to program 'true'",
+        "select 1; select 2",
+        "create temp table t (a int)",
+        "select lo_create(0)",
+        "select query_to_xml('select 1', true, true, '')",
+    ] {
+        let path = format!("/hostile/read/statement?sql={}", urlencoding(sql));
+        let answer = rest.get(&path).await;
+        assert_eq!(answer.status, 400, "{sql}: {}", answer.text());
+        let answer = write_act(&rest, &format!("statement?sql={}", urlencoding(sql))).await;
+        let refused = !sql.contains("mark (name)");
+        assert_eq!(
+            answer.status,
+            if refused { 400 } else { 200 },
+            "{sql}: {}",
+            answer.text()
+        );
+    }
+    system.end_broken();
+}
+
+fn urlencoding(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn a_calling_component_tells_the_failures_apart() {
+    let system = system().await;
+    let rest = system.rest();
+    for (act, told) in [
+        ("nothing", "Ok(200)"),
+        ("panic", "Err(Error::Call(Failure::Trapped))"),
+        ("spin", "Err(Error::Call(Failure::DeadlineExceeded))"),
+        ("mark-and-swallow", "Err(Error::Call(Failure::Failed))"),
+    ] {
+        let answer = rest.get(&format!("/hostile/read/call-{act}")).await.expect(200);
+        assert_eq!(answer.json(), told, "{act}");
+    }
+    // Four calls at once fill its slots, two more its queue; the fourteen others are told at once.
+    let calls = (0..20).map(|_| rest.get("/hostile/read/spin"));
+    let answers = join_all(calls).await;
+    let overloaded = answers
+        .iter()
+        .filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
+    assert_eq!(overloaded.count(), 14);
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_serializable_call_is_run_again_unseen() {
+    let system = system().await;
+    let rest = system.rest();
+    let calls = (0..8).map(|_| rest.post("/hostile/serial/read-then-mark", Value::Null));
+    let mut before: Vec<i64> = Vec::new();
+    for answer in join_all(calls).await {
+        // Some are shed, since only four may run and two may wait.
+        if answer.status == 200 {
+            before.push(answer.json().as_i64().unwrap());
+        }
+    }
+    before.sort_unstable();
+    // As if one had been after the other: each saw another number of entries.
+    assert_eq!(before, (0..before.len() as i64).collect::<Vec<_>>());
+    assert!(before.len() >= 4, "{before:?}");
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_generation_that_fails_its_probe_is_not_taken() {
+    let system = system().await;
+    let before = serving(&system).await;
+    let unwell = mode(&system, "unwell").await;
+    let output = system
+        .try_command(&["deploy", "hostile", unwell.to_str().unwrap()])
+        .await;
+    let said = ward_tests::ward::said(&output);
+    assert!(
+        !output.status.success() && said.contains("does not feel well"),
+        "{said}"
+    );
+    assert_eq!(serving(&system).await, before);
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_it() {
+    let system = system().await;
+    let rest = system.rest();
+    let before = serving(&system).await;
+    for behaviour in ["traps!", "errors"] {
+        let bad = mode(&system, behaviour).await;
+        system.deploy("hostile", &bad).await;
+        assert_ne!(serving(&system).await, before);
+        for _ in 0..10 {
+            rest.get("/hostile/read/nothing").await.expect(200);
+        }
+        eventually("the generation before serves again", async || {
+            (serving(&system).await == before).then_some(())
+        })
+        .await;
+    }
+    system.end_broken();
+}
+
+/// The component with another behaviour.
+async fn mode(system: &System, mode: &str) -> std::path::PathBuf {
+    let mut bytes = std::fs::read(component("hostile")).unwrap();
+    let place = bytes
+        .windows(24)
+        .position(|window| window == b"ward-hostile-mode:normal")
+        .unwrap();
+    bytes[place + 18..place + 24].copy_from_slice(mode.as_bytes());
+    write(
+        system.folder(),
+        &format!("hostile-{}", mode.trim_end_matches('!')),
+        &bytes,
+    )
+}
+
+/// The digest of what serves.
+async fn serving(system: &System) -> String {
+    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+    let services = hosts[0]["services"].as_array().unwrap();
+    let hostile = services.iter().find(|service| service["service"] == "hostile").unwrap();
+    hostile["serving"]["digest"].as_str().unwrap().to_owned()
+}

@@ -167,8 +167,12 @@ impl Once<'_> {
                 Err(error) => return self.store_failed(error),
             }
         }
+        let call = Call {
+            deadline: self.deadline,
+            ..self.call.clone()
+        };
         let state = CallState::new(
-            self.call.clone(),
+            call,
             self.generation.context.clone(),
             self.service.host.clone(),
             work,

@@ -1,40 +1,35 @@
 //! The composition root: the one place that sees everything.
 
+mod background;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use ward_proto::call::subject;
 
-use crate::bus::{Bus, Headers};
+use self::background::Background;
+use crate::bus::Bus;
 use crate::calls::client::Client;
 use crate::calls::worker::{Workers, drained};
 use crate::capabilities::HostServices;
 use crate::config::{Capability, Config, ServiceConfig};
 use crate::engine::{Compiler, Engine};
-use crate::events::{Consumers, Relay, RelayState, Wakes};
+use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::metrics::Metrics;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
-use crate::services::{HostStatus, Service, ServiceStatus, Supervisor, Swapper};
-use crate::store::{Database, RoleSecret, housekeep};
+use crate::services::{Service, Supervisor, Swapper, Watch};
+use crate::store::{Database, RoleSecret};
 
 /// A running host.
 pub struct App {
-    config: Config,
-    host: String,
-    began: Instant,
-    bus: Arc<Bus>,
-    services: Vec<Arc<Service>>,
-    tokens: Arc<Tokens>,
+    background: Background,
     gateway: Arc<Gateway>,
-    wakes: Arc<Wakes>,
-    supervisor: Arc<Supervisor>,
     changed: watch::Receiver<()>,
-    alarms: mpsc::UnboundedReceiver<Arc<crate::services::Watch>>,
+    alarms: mpsc::UnboundedReceiver<Arc<Watch>>,
 }
 
 impl App {
@@ -96,6 +91,7 @@ impl App {
             consumers: Consumers::new(bus.clone(), config.events.clone()),
             changed: changed_sender,
         });
+        let metrics = Arc::new(Metrics::new());
         let gateway = Gateway::new(Parts {
             config: config.http.clone(),
             public_url: config.gateway.public_url.clone(),
@@ -103,20 +99,22 @@ impl App {
             tokens: tokens.clone(),
             services: services.clone(),
             wakes: wakes.clone(),
-            metrics: Arc::new(Metrics::new()),
-            max_payload: bus.max_payload(),
+            metrics: metrics.clone(),
         });
-        let began = Instant::now();
-        Ok(Self {
-            config,
+        let background = Background {
+            config: Arc::new(config),
             host,
-            began,
+            began: Instant::now(),
             bus,
             services,
             tokens,
-            gateway,
             wakes,
             supervisor,
+            metrics,
+        };
+        Ok(Self {
+            background,
+            gateway,
             changed,
             alarms,
         })
@@ -125,15 +123,16 @@ impl App {
     /// Serves until `shutdown` ends, then drains within `host.drain_s`.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         self.check_sizes()?;
-        let listen = &self.config.gateway.listen;
+        let listen = &self.background.config.gateway.listen;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("cannot listen on {listen}: set gateway.listen (WARD_GATEWAY_LISTEN) to an address that is free")
         })?;
         self.announce(&listener)?;
-        self.begin_background();
-        tokio::spawn(self.supervisor.clone().run(self.alarms));
+        self.background.clone().begin();
+        tokio::spawn(self.gateway.clone().follow(self.changed));
+        tokio::spawn(self.background.supervisor.clone().run(self.alarms));
 
-        let drain = Duration::from_secs(self.config.host.drain_s);
+        let drain = Duration::from_secs(self.background.config.host.drain_s);
         let (begun, began_closing) = tokio::sync::oneshot::channel();
         let closing = async move {
             shutdown.await;
@@ -143,17 +142,22 @@ impl App {
         let _ = began_closing.await;
         tracing::info!("shutting down: finishing what is under way");
         let until = Instant::now() + drain;
-        for service in &self.services {
-            self.supervisor.consumers.stop(service).await;
+        for service in &self.background.services {
+            self.background.supervisor.consumers.stop(service).await;
         }
         // The gateway's last requests may need the services of this very host.
         let _ = tokio::time::timeout_at(until.into(), serving).await;
-        for service in &self.services {
-            self.supervisor.workers.stop(service).await;
+        for service in &self.background.services {
+            self.background.supervisor.workers.stop(service).await;
         }
-        let left = drained(self.services.iter(), until).await;
-        self.bus.flush().await;
-        for database in self.services.iter().filter_map(|service| service.database.as_ref()) {
+        let left = drained(self.background.services.iter(), until).await;
+        self.background.bus.flush().await;
+        for database in self
+            .background
+            .services
+            .iter()
+            .filter_map(|service| service.database.as_ref())
+        {
             let _ = tokio::time::timeout(Duration::from_millis(500), database.close()).await;
         }
         tracing::info!(left, "stopped");
@@ -162,14 +166,14 @@ impl App {
 
     /// A request and a response must each fit one message.
     fn check_sizes(&self) -> anyhow::Result<()> {
-        let payload = self.bus.max_payload();
-        let request = self.config.http.body_bytes + self.config.http.header_bytes * 2;
+        let payload = self.background.bus.max_payload();
+        let request = self.background.config.http.body_bytes + self.background.config.http.header_bytes * 2;
         anyhow::ensure!(
             request <= payload,
             "http.body_bytes and twice http.header_bytes ({request}) do not fit into one NATS message ({payload}): \
              lower them, or raise max_payload in the server's configuration"
         );
-        for service in &self.services {
+        for service in &self.background.services {
             let response = service.config.limits.response_bytes;
             anyhow::ensure!(
                 response < payload,
@@ -182,121 +186,12 @@ impl App {
 
     fn announce(&self, listener: &TcpListener) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
-        let profile = self.config.profile;
-        tracing::info!(host = self.host, %address, nats = self.config.nats.url, ?profile, "gateway listens");
-        if self.config.is_development() {
+        let profile = self.background.config.profile;
+        tracing::info!(host = self.background.host, %address, nats = self.background.config.nats.url, ?profile, "gateway listens");
+        if self.background.config.is_development() {
             tracing::warn!("the profile is development: example users with a known password are made");
         }
         Ok(())
-    }
-
-    fn begin_background(&self) {
-        tokio::spawn(self.gateway.clone().follow(self.changed.clone()));
-        for service in self.services.iter().filter(|service| service.database.is_some()) {
-            tokio::spawn(self.wakes.clone().announce(service.clone()));
-            if let Some(news) = self.wakes.of(service.name.as_str()) {
-                let relay = Relay {
-                    bus: self.bus.clone(),
-                    service: service.clone(),
-                    config: self.config.events.clone(),
-                    news,
-                    state: Arc::new(RelayState::default()),
-                };
-                tokio::spawn(relay.run());
-            }
-            tokio::spawn(keep_house(service.clone(), self.config.store.clone()));
-        }
-        tokio::spawn(report_failure("wakes", hear(self.wakes.clone())));
-        let supervisor = self.supervisor.clone();
-        tokio::spawn(report_failure("cancellations", async move {
-            supervisor.workers.hear_cancellations().await
-        }));
-        let answers = Answers {
-            bus: self.bus.clone(),
-            tokens: self.tokens.clone(),
-            services: self.services.clone(),
-            host: self.host.clone(),
-            gateway: self.config.gateway.listen.clone(),
-            began: self.began,
-        };
-        tokio::spawn(report_failure("questions", answers.answer()));
-        tokio::spawn(look_for_keys(self.tokens.clone()));
-    }
-}
-
-/// Answers what is asked of hosts: who is there, and with which keys.
-struct Answers {
-    bus: Arc<Bus>,
-    tokens: Arc<Tokens>,
-    services: Vec<Arc<Service>>,
-    host: String,
-    gateway: String,
-    began: Instant,
-}
-
-impl Answers {
-    async fn answer(self) -> Result<(), crate::bus::BusError> {
-        use futures_util::StreamExt;
-        let mut hosts = self.bus.subscribe(subject::HOSTS.to_owned()).await?;
-        let mut keys = self
-            .bus
-            .subscribe_in_group(subject::KEYS.to_owned(), "keys".to_owned())
-            .await?;
-        loop {
-            let (request, body) = tokio::select! {
-                Some(request) = hosts.next() => (request, serde_json::to_vec(&self.status())),
-                Some(request) = keys.next() => (request, serde_json::to_vec(&self.tokens.jwks())),
-                else => return Ok(()),
-            };
-            self.bus
-                .reply(&request, Headers::new(), body.unwrap_or_default().into())
-                .await;
-        }
-    }
-
-    fn status(&self) -> HostStatus {
-        HostStatus {
-            host: self.host.clone(),
-            gateway: self.gateway.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            up_s: self.began.elapsed().as_secs(),
-            services: self.services.iter().map(|service| ServiceStatus::of(service)).collect(),
-        }
-    }
-}
-
-async fn hear(wakes: Arc<Wakes>) -> Result<(), crate::bus::BusError> {
-    wakes.hear().await
-}
-
-async fn report_failure(what: &'static str, work: impl Future<Output = Result<(), crate::bus::BusError>>) {
-    if let Err(error) = work.await {
-        tracing::error!(what, %error, "ended");
-    }
-}
-
-async fn look_for_keys(tokens: Arc<Tokens>) {
-    let mut pause = tokio::time::interval(Duration::from_secs(2));
-    loop {
-        pause.tick().await;
-        tokens.refresh();
-    }
-}
-
-async fn keep_house(service: Arc<Service>, config: crate::config::Store) {
-    let Some(database) = &service.database else { return };
-    let mut pause = tokio::time::interval(Duration::from_secs(3600));
-    loop {
-        pause.tick().await;
-        match housekeep(database, &config).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::info!(
-                service = service.name.as_str(),
-                forgotten,
-                "forgot old answers and events"
-            ),
-            Err(error) => tracing::debug!(service = service.name.as_str(), %error, "no housekeeping now"),
-        }
     }
 }
 

@@ -121,17 +121,25 @@ impl Bus {
             })
     }
 
-    /// Gathers the replies of everybody who hears `subject` until nothing came for `pause`.
-    pub async fn gather(&self, subject: &'static str, pause: Duration) -> Result<Vec<Bytes>, BusError> {
+    /// Gathers the replies of everybody who hears `subject`: the first within `patience`, until none came for `pause`.
+    pub async fn gather(
+        &self,
+        subject: &'static str,
+        patience: Duration,
+        pause: Duration,
+    ) -> Result<Vec<Bytes>, BusError> {
         use futures_util::StreamExt;
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await?;
         let _ = self.client.publish_with_reply(subject, inbox, Bytes::new()).await;
         let mut gathered = Vec::new();
-        while let Ok(Some(reply)) = tokio::time::timeout(pause, replies.next()).await {
-            if reply.status.is_none() {
-                gathered.push(reply.payload);
+        let mut wait = patience;
+        while let Ok(Some(reply)) = tokio::time::timeout(wait, replies.next()).await {
+            if reply.status.is_some() {
+                break;
             }
+            gathered.push(reply.payload);
+            wait = pause;
         }
         Ok(gathered)
     }

@@ -13,5 +13,5 @@ mod relay;
 mod wakes;
 
 pub use consumer::Consumers;
-pub use relay::{Relay, RelayState};
+pub use relay::Relay;
 pub use wakes::Wakes;

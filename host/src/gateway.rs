@@ -49,8 +49,6 @@ pub struct Gateway {
     pub routes: ArcSwap<RouteTable>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
-    /// The most that one message may hold.
-    pub max_payload: usize,
     rate: RateLimit,
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -67,7 +65,6 @@ pub struct Parts {
     pub services: Vec<Arc<Service>>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
-    pub max_payload: usize,
 }
 
 impl Gateway {
@@ -85,7 +82,6 @@ impl Gateway {
             services: parts.services,
             wakes: parts.wakes,
             metrics: parts.metrics,
-            max_payload: parts.max_payload,
         };
         Arc::new(gateway)
     }

@@ -9,6 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -25,6 +26,16 @@ struct OperationLabels {
     operation: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServiceLabels {
+    service: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SubscriptionLabels {
+    subscription: String,
+}
+
 /// Upper bounds in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
@@ -32,24 +43,75 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<OperationLabels, Histogram>,
+    relayed: Family<ServiceLabels, Counter>,
+    waiting: Family<ServiceLabels, Gauge>,
+    backlog: Family<SubscriptionLabels, Gauge>,
 }
 
 impl Metrics {
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("ward");
-        let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<OperationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
-        registry.register(
-            "http_requests",
-            "REST requests by operation and status",
-            requests.clone(),
-        );
-        registry.register("http_request_seconds", "How long REST requests took", durations.clone());
-        Self {
-            registry: Mutex::new(registry),
-            requests,
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("ward")),
+            requests: Family::default(),
             durations,
+            relayed: Family::default(),
+            waiting: Family::default(),
+            backlog: Family::default(),
+        };
+        if let Ok(mut registry) = metrics.registry.lock() {
+            registry.register(
+                "http_requests",
+                "REST requests by operation and status",
+                metrics.requests.clone(),
+            );
+            registry.register(
+                "http_request_seconds",
+                "How long REST requests took",
+                metrics.durations.clone(),
+            );
+            registry.register(
+                "events_relayed",
+                "Events that this host moved to the stream",
+                metrics.relayed.clone(),
+            );
+            registry.register(
+                "outbox_events",
+                "Committed events not yet in the stream",
+                metrics.waiting.clone(),
+            );
+            registry.register(
+                "subscription_backlog",
+                "Events before a subscription",
+                metrics.backlog.clone(),
+            );
         }
+        metrics
+    }
+
+    pub fn relayed(&self, service: &str, events: usize) {
+        let labels = ServiceLabels {
+            service: service.to_owned(),
+        };
+        self.relayed.get_or_create(&labels).inc_by(events as u64);
+    }
+
+    /// Events in the outbox of a service.
+    pub fn set_waiting(&self, service: &str, events: i64) {
+        let labels = ServiceLabels {
+            service: service.to_owned(),
+        };
+        self.waiting.get_or_create(&labels).set(events);
+    }
+
+    /// Events that a subscription has before it or under way.
+    pub fn set_backlog(&self, subscription: &str, events: u64) {
+        let labels = SubscriptionLabels {
+            subscription: subscription.to_owned(),
+        };
+        self.backlog
+            .get_or_create(&labels)
+            .set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 
     pub fn request(&self, operation: &str, status: StatusCode, took: Duration) {

@@ -171,12 +171,7 @@ impl Once<'_> {
             deadline: self.deadline,
             ..self.call.clone()
         };
-        let state = CallState::new(
-            call,
-            self.generation.context.clone(),
-            self.service.host.clone(),
-            work,
-        );
+        let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work);
         match invoke(
             &self.generation.plugin,
             state,

@@ -56,9 +56,13 @@ fn line(host: &str, status: &ServiceStatus) -> String {
     }
 }
 
+/// How long the first host may take to answer, and each further one.
+const PATIENCE: Duration = Duration::from_millis(1000);
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// All hosts that answer within a moment, by name.
 pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
-    let replies = bus.gather(subject::HOSTS, Duration::from_millis(300)).await?;
+    let replies = bus.gather(subject::HOSTS, PATIENCE, PAUSE).await?;
     let mut hosts: Vec<HostStatus> = replies
         .iter()
         .filter_map(|reply| serde_json::from_slice(reply).ok())

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -15,21 +14,16 @@ use tokio::sync::watch;
 use super::message;
 use crate::bus::Bus;
 use crate::config;
+use crate::metrics::Metrics;
 use crate::services::Service;
 use crate::store::{Outbox, OutboxEvent};
-
-#[derive(Default)]
-pub struct RelayState {
-    /// Events moved by this host.
-    pub moved: AtomicU64,
-}
 
 pub struct Relay {
     pub bus: Arc<Bus>,
     pub service: Arc<Service>,
     pub config: config::Events,
     pub news: watch::Receiver<u64>,
-    pub state: Arc<RelayState>,
+    pub metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +68,7 @@ impl Relay {
             let flight = first_of_each_subject(oldest);
             let delivered = self.send(&flight).await;
             outbox.delivered(&delivered).await?;
-            self.state.moved.fetch_add(delivered.len() as u64, Ordering::Relaxed);
+            self.metrics.relayed(self.service.name.as_str(), delivered.len());
             if delivered.len() < flight.len() {
                 outbox.close().await;
                 return Err(Interrupted::Stream(flight.len() - delivered.len(), flight.len()));

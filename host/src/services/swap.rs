@@ -155,7 +155,13 @@ impl Swapper {
         let Some(database) = &service.database else {
             return Ok(());
         };
-        database.ping().await.map_err(NotTaken::Database)?;
+        for setting in database.unsafe_settings().await.map_err(NotTaken::Database)? {
+            tracing::warn!(
+                service = service.name.as_str(),
+                setting,
+                "PostgreSQL may lose what it has committed"
+            );
+        }
         let steps = generation.plugin.description.migrations.iter().map(|step| Migration {
             version: step.version,
             name: step.name.clone(),

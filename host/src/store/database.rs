@@ -55,6 +55,21 @@ impl Database {
             .map(|_| ())
     }
 
+    /// Committed events that are not in the stream yet.
+    pub async fn waiting_events(&self) -> sqlx::Result<i64> {
+        sqlx::query_scalar("select count(*) from ward.outbox")
+            .fetch_one(&self.host)
+            .await
+    }
+
+    /// What an administrator has set that makes a commit less than durable.
+    pub async fn unsafe_settings(&self) -> sqlx::Result<Vec<String>> {
+        let statement = "select name || ' = ' || setting from pg_settings
+            where (name in ('fsync', 'full_page_writes') and setting = 'off')
+               or (name = 'synchronous_commit' and setting = 'off')";
+        sqlx::query_scalar(statement).fetch_all(&self.host).await
+    }
+
     pub async fn close(&self) {
         self.writers.close().await;
         self.readers.close().await;

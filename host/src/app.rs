@@ -128,6 +128,7 @@ impl App {
             format!("cannot listen on {listen}: set gateway.listen (WARD_GATEWAY_LISTEN) to an address that is free")
         })?;
         self.announce(&listener)?;
+        self.background.supervisor.look_ahead().await?;
         self.background.clone().begin();
         tokio::spawn(self.gateway.clone().follow(self.changed));
         tokio::spawn(self.background.supervisor.clone().run(self.alarms));

@@ -242,9 +242,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_and_the_clinic_are_valid() {
-        let clinic = include_str!("../../deploy/ward.toml");
-        let config = Config::from_settings(&Settings::layer(clinic, &Default::default()).unwrap()).unwrap();
+    fn defaults_and_what_is_deployed_are_valid() {
+        let deployed = include_str!("../../deploy/ward.toml");
+        let config = Config::from_settings(&Settings::layer(deployed, &Default::default()).unwrap()).unwrap();
         assert_eq!(config.services.len(), 4);
         assert_eq!(config.profile, Profile::Production);
     }

@@ -96,6 +96,14 @@ impl Gateway {
         }
     }
 
+    /// The answer for a path that no service has; while services are still coming up, one of them may have it.
+    fn unknown(&self) -> problem::Problem {
+        match self.services.iter().find(|service| service.is_coming()) {
+            Some(service) => problem::starting(service.name.as_str()),
+            None => problem::unknown_route(),
+        }
+    }
+
     /// Serves until `shutdown` ends, then finishes what is under way.
     pub async fn serve(
         self: Arc<Self>,

@@ -11,7 +11,7 @@ use ward_host::config::Config;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Ward: a plugin host for patient management.
+/// Ward, a host for services as WebAssembly components.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

@@ -1,4 +1,4 @@
-//! What `/metrics` shows. Labels are bounded: services, operations, statuses; never an id, never anything of a patient.
+//! What `/metrics` shows. Labels are bounded: services, operations, statuses; never an id, never anything that a request held.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};

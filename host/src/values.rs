@@ -77,7 +77,7 @@ mod tests {
     fn holder() -> Plan {
         Plan::Record(vec![
             Field {
-                name: "patient-id".into(),
+                name: "owner-id".into(),
                 plan: Plan::String,
             },
             Field {
@@ -108,7 +108,7 @@ mod tests {
     fn record(note: Option<&str>) -> Val {
         let note = note.map(|text| Box::new(Val::String(text.into())));
         Val::Record(vec![
-            ("patient-id".into(), Val::String("p".into())),
+            ("owner-id".into(), Val::String("p".into())),
             ("note".into(), Val::Option(note)),
             ("size".into(), Val::U8(7)),
         ])
@@ -145,13 +145,13 @@ mod tests {
         let bytes = encode_result(&plan(), Encoding::Json, &Val::Result(Ok(Some(Box::new(record(None)))))).unwrap();
         assert_eq!(
             String::from_utf8(bytes).unwrap(),
-            r#"{"ok":{"patient-id":"p","note":null,"size":7}}"#
+            r#"{"ok":{"owner-id":"p","note":null,"size":7}}"#
         );
     }
 
     #[test]
     fn skips_unknown_fields_and_fills_missing_options() {
-        let json = br#"{"later": [1, {"a": null}], "holder": {"new": {}, "patient-id": "p", "size": 7}}"#;
+        let json = br#"{"later": [1, {"a": null}], "holder": {"new": {}, "owner-id": "p", "size": 7}}"#;
         assert_eq!(
             decode_parameters(&plan(), Encoding::Json, json).unwrap(),
             vec![record(None)]
@@ -161,11 +161,11 @@ mod tests {
     #[test]
     fn names_the_place_of_a_mismatch_and_not_the_data() {
         for (json, expected) in [
-            (r#"{"holder": {"patient-id": "p"}}"#, "size"),
-            (r#"{"holder": {"patient-id": 99, "size": 7}}"#, "holder.patient-id"),
-            (r#"{"holder": {"patient-id": "p", "size": 999}}"#, "holder.size"),
-            (r#"{"holder": {"patient-id": "p", "size": 7}} {}"#, "trailing"),
-            (r#"{"holder": {"patient-id": "p", "size": 7}"#, "EOF"),
+            (r#"{"holder": {"owner-id": "p"}}"#, "size"),
+            (r#"{"holder": {"owner-id": 99, "size": 7}}"#, "holder.owner-id"),
+            (r#"{"holder": {"owner-id": "p", "size": 999}}"#, "holder.size"),
+            (r#"{"holder": {"owner-id": "p", "size": 7}} {}"#, "trailing"),
+            (r#"{"holder": {"owner-id": "p", "size": 7}"#, "EOF"),
             (r#"[]"#, "map"),
             (
                 r#"{"holder": "999"}"#,

@@ -200,12 +200,12 @@ mod tests {
 
     #[test]
     fn reads_subjects() {
-        let target = Target::of("ward.call.billing.accounts.open", None).unwrap();
-        assert_eq!(target.name(), "accounts/open");
+        let target = Target::of("ward.call.stock.items.open", None).unwrap();
+        assert_eq!(target.name(), "items/open");
         for subject in [
-            "ward.call.billing",
-            "ward.call.billing.a.b.c",
-            "ward.call.patient.http.handle",
+            "ward.call.stock",
+            "ward.call.stock.a.b.c",
+            "ward.call.stock.http.handle",
         ] {
             assert_eq!(
                 Target::of(subject, None).unwrap_err().kind,

@@ -1,15 +1,15 @@
 //! What a service interface is called in subjects and headers.
 
-/// `clinic:billing/accounts@0.1.0`, taken apart.
+/// `shop:stock/items@0.1.0`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contract {
     /// As it is written.
     pub text: String,
-    /// `clinic:billing/accounts`
+    /// `shop:stock/items`
     pub name: String,
-    /// `billing`: the package's name is the service's.
+    /// `stock`: the package's name is the service's.
     pub service: String,
-    /// `accounts`
+    /// `items`
     pub interface: String,
     version: Option<String>,
 }
@@ -52,13 +52,13 @@ mod tests {
 
     #[test]
     fn takes_names_apart() {
-        let contract = Contract::parse("clinic:billing/accounts@0.1.0").unwrap();
+        let contract = Contract::parse("shop:stock/items@0.1.0").unwrap();
         assert_eq!(
             (contract.service.as_str(), contract.interface.as_str()),
-            ("billing", "accounts")
+            ("stock", "items")
         );
-        assert_eq!(contract.name, "clinic:billing/accounts");
-        assert_eq!(Contract::parse("accounts"), None);
+        assert_eq!(contract.name, "shop:stock/items");
+        assert_eq!(Contract::parse("items"), None);
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub struct Grants {
     pub capabilities: BTreeSet<Capability>,
     /// Event types.
     pub publish: BTreeSet<String>,
-    /// Service interfaces without version: `clinic:billing/accounts`.
+    /// Service interfaces without version: `shop:stock/items`.
     pub call: BTreeSet<String>,
 }
 

@@ -48,7 +48,7 @@ pub async fn forward(
     let (method, path) = (request.method().as_str(), request.uri().path());
     let entry = match routes.find(method, path) {
         Found::Entry(entry) => entry,
-        Found::Unknown => return problem::unknown_route().into_response(),
+        Found::Unknown => return gateway.unknown().into_response(),
         Found::Methods(allowed) => return problem::method_not_allowed(&allowed).into_response(),
     };
     let response = match admitted(&gateway, entry, &peer, request).await {
@@ -214,7 +214,7 @@ pub fn response(reply: Reply, head_only: bool, call: &str) -> Result<Response, P
     *response.status_mut() = status;
     let headers = response.headers_mut();
     copy_headers(&reply.headers, headers);
-    // Data of patients must not stay in anybody's cache, nor be taken for something else by a browser.
+    // What people have here must not stay in anybody's cache, nor be taken for something else by a browser.
     headers
         .entry(http::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));

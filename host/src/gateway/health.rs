@@ -17,8 +17,12 @@ pub async fn alive() -> &'static str {
 
 /// 200 when every service of the configuration is served, else 503 with what is missing and why.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    let routes = gateway.routes.load();
     let statuses = gateway.services.iter().map(|service| ServiceStatus::of(service));
-    let missing = statuses.filter(|status| status.serving.is_none() || status.state == ServiceState::Waiting);
+    let missing = statuses.filter(|status| match &status.serving {
+        None => true,
+        Some(serving) => status.state == ServiceState::Waiting || !routes.has(&status.service, serving.generation),
+    });
     let missing: Vec<_> = missing
         .map(|status| json!({"service": status.service, "state": status.state, "reason": status.reason}))
         .collect();

@@ -89,6 +89,11 @@ pub fn unknown_route() -> Problem {
     )
 }
 
+pub fn starting(service: &str) -> Problem {
+    let detail = format!("The service {service} is still coming up, and may have this path; try again soon.");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:starting", detail).retry_after(RETRY_AFTER)
+}
+
 pub fn method_not_allowed(allowed: &str) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,

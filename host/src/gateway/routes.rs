@@ -12,7 +12,7 @@ use crate::services::Generation;
 /// A route as the gateway sees it.
 pub struct Entry {
     pub service: Arc<str>,
-    /// For metrics: `patient.list`, for example.
+    /// For metrics: `books.list`, for example.
     pub operation: String,
     pub access: Access,
     pub live: bool,
@@ -21,6 +21,8 @@ pub struct Entry {
 #[derive(Default)]
 pub struct RouteTable {
     router: matchit::Router<BTreeMap<String, Entry>>,
+    /// What the table was made of: services and their generations.
+    generations: BTreeMap<String, u64>,
     /// All services in one OpenAPI document.
     pub merged: Arc<str>,
     /// By the name that the service gives its documentation.
@@ -69,11 +71,20 @@ impl RouteTable {
             .map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
         Self {
             router,
+            generations: serving
+                .iter()
+                .map(|one| (one.context.name.clone(), one.number))
+                .collect(),
             merged: documents::merge(&parsed, public_url).to_string().into(),
             documents: dressed
                 .map(|(name, document)| (name, document.to_string().into()))
                 .collect(),
         }
+    }
+
+    /// Is this generation of the service in the table?
+    pub fn has(&self, service: &str, generation: u64) -> bool {
+        self.generations.get(service) == Some(&generation)
     }
 
     pub fn find(&self, method: &str, path: &str) -> Found<'_> {

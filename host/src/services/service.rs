@@ -111,6 +111,12 @@ impl Service {
             .filter(|watch| Arc::ptr_eq(&watch.generation, generation))
     }
 
+    /// Shall it run here, and does not yet?
+    pub fn is_coming(&self) -> bool {
+        let state = self.standing().state;
+        self.current.load().is_none() && !matches!(state, State::Absent)
+    }
+
     pub fn standing(&self) -> Standing {
         self.standing
             .lock()

@@ -10,6 +10,7 @@ use super::service::Watch;
 use super::status::State;
 use super::swap::{NotTaken, Swapper};
 use super::{Generation, Service};
+use crate::bus::RegistryError;
 use crate::calls::worker::Workers;
 use crate::config::ServiceName;
 use crate::events::Consumers;
@@ -30,6 +31,16 @@ pub struct Supervisor {
 type Wish = Option<(Desired, u64)>;
 
 impl Supervisor {
+    /// Takes note of what shall run, before anybody is told that there is nothing.
+    pub async fn look_ahead(&self) -> Result<(), RegistryError> {
+        for service in self.swapper.services.values() {
+            if let Some((_, revision)) = self.swapper.desired.get(&service.name).await? {
+                service.set_standing(revision.saturating_sub(1), State::Preparing, "not begun yet");
+            }
+        }
+        Ok(())
+    }
+
     /// Runs until the bucket's watch ends, which is never.
     pub async fn run(self: Arc<Self>, alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
         tokio::spawn(self.clone().hear_alarms(alarms));

@@ -87,7 +87,7 @@ async fn roles(
             format!("alter role \"{name}\" set idle_in_transaction_session_timeout = 60000"),
         )
         .await?;
-        // A plan made for an empty table would stay; a component's statements are short, so planning each is cheap.
+        // For statements as short as a component's, compiling costs more than it saves.
         run(admin, format!("alter role \"{name}\" set jit = off")).await?;
     }
     run(

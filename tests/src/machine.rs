@@ -14,11 +14,12 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A built program of Ward: beside the running test (target/debug), or in `WARD_TEST_BIN`.
+/// A built program of Ward: beside the running program or one folder above (target/debug for a test, target/release for
+/// the bench), or in `WARD_TEST_BIN`.
 pub fn program(name: &str) -> PathBuf {
     let folder = match std::env::var_os("WARD_TEST_BIN") {
         Some(folder) => PathBuf::from(folder),
-        None => std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned(),
+        None => std::env::current_exe().unwrap().ancestors().nth(1).unwrap().to_owned(),
     };
     let program = folder.join(name);
     let program = if program.exists() {

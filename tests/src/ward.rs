@@ -83,6 +83,11 @@ impl Host {
         self.until_alive().await;
     }
 
+    /// Where its gateway listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A client of this host's gateway without a token.
     pub fn rest(&self) -> Rest {
         Rest::new(format!("http://{}", self.address))
@@ -119,6 +124,7 @@ impl Host {
 pub struct Bridge {
     pub server: Server,
     grpc: String,
+    listen: String,
     status: Rest,
 }
 
@@ -141,6 +147,7 @@ impl Bridge {
         let mut bridge = Self {
             server: Server::start(recipe),
             grpc,
+            listen,
             status,
         };
         bridge.until_ready().await;
@@ -155,6 +162,11 @@ impl Bridge {
     /// Where gRPC is served.
     pub fn grpc(&self) -> &str {
         &self.grpc
+    }
+
+    /// Where it says how it is.
+    pub fn address(&self) -> &str {
+        &self.listen
     }
 
     pub async fn status(&self) -> Value {

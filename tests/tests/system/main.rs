@@ -12,6 +12,7 @@
 
 mod crashes;
 mod documentation;
+mod events;
 mod grpc;
 mod hostile;
 mod hosts;

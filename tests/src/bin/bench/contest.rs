@@ -28,17 +28,8 @@ pub struct Contest<'a> {
     pub target: fn(usize) -> Option<f64>,
 }
 
-pub const COLUMNS: [&str; 9] = [
-    "work",
-    "conn.",
-    "server",
-    "requests/s",
-    "p50 ms",
-    "p99 ms",
-    "failed",
-    "CPU us a request",
-    "of native (target)",
-];
+pub const COLUMNS: [&str; 9] =
+    ["work", "conn.", "server", "requests/s", "p50 ms", "p99 ms", "failed", "CPU us a request", "of native (target)"];
 
 impl Contest<'_> {
     /// One row for each contender and number of connections. `settle` waits until what a run has left behind is done.
@@ -48,11 +39,7 @@ impl Contest<'_> {
             for round in 0..extent.rounds {
                 for turn in 0..self.contenders.len() {
                     // Every other round the other way round.
-                    let place = if round % 2 == 0 {
-                        turn
-                    } else {
-                        self.contenders.len() - 1 - turn
-                    };
+                    let place = if round % 2 == 0 { turn } else { self.contenders.len() - 1 - turn };
                     let sample = self.sample(place, *connections, extent).await;
                     samples[place].push(sample);
                     settle().await;
@@ -80,11 +67,8 @@ impl Contest<'_> {
     fn report(&self, connections: usize, who: &Contender, samples: &[Sample], first: &[Sample], section: &mut Section) {
         let all = |value: fn(&Sample) -> f64| samples.iter().map(value).collect::<Vec<_>>();
         let rates = all(Sample::requests_per_s);
-        let ratios: Vec<f64> = samples
-            .iter()
-            .zip(first)
-            .map(|(own, first)| own.requests_per_s() / first.requests_per_s())
-            .collect();
+        let ratios: Vec<f64> =
+            samples.iter().zip(first).map(|(own, first)| own.requests_per_s() / first.requests_per_s()).collect();
         let errors: usize = samples.iter().map(|sample| sample.errors).sum();
         let is_yardstick = std::ptr::eq(samples, first);
         let target = (self.target)(connections).filter(|_| !is_yardstick && who.name == "ward");
@@ -93,10 +77,7 @@ impl Contest<'_> {
             (false, None) => range(&ratios),
             (false, Some(target)) => format!("{} (target {target})", range(&ratios)),
         };
-        let [p50, p99] = [
-            all(|sample| sample.percentile_ms(50.0)),
-            all(|sample| sample.percentile_ms(99.0)),
-        ];
+        let [p50, p99] = [all(|sample| sample.percentile_ms(50.0)), all(|sample| sample.percentile_ms(99.0))];
         let cells = [
             self.work.to_owned(),
             connections.to_string(),
@@ -124,34 +105,17 @@ impl Contest<'_> {
 
 /// Medians by process.
 fn cpu(samples: &[Sample]) -> Value {
-    let names: BTreeSet<&str> = samples
-        .iter()
-        .flat_map(|sample| sample.cpu_us.keys().copied())
-        .collect();
+    let names: BTreeSet<&str> = samples.iter().flat_map(|sample| sample.cpu_us.keys().copied()).collect();
     let of = |name: &str| {
-        let values: Vec<f64> = samples
-            .iter()
-            .filter_map(|sample| sample.cpu_us_per_request(name))
-            .collect();
+        let values: Vec<f64> = samples.iter().filter_map(|sample| sample.cpu_us_per_request(name)).collect();
         median(&values)
     };
-    names
-        .into_iter()
-        .map(|name| (name.to_owned(), json!(of(name).round())))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    names.into_iter().map(|name| (name.to_owned(), json!(of(name).round()))).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// Only those that took part.
 fn cpu_text(samples: &[Sample]) -> String {
     let cpu = cpu(samples);
-    let parts = cpu
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| value.as_f64() >= Some(1.0));
-    parts
-        .map(|(name, value)| format!("{name} {}", value.as_f64().unwrap_or_default()))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let parts = cpu.as_object().into_iter().flatten().filter(|(_, value)| value.as_f64() >= Some(1.0));
+    parts.map(|(name, value)| format!("{name} {}", value.as_f64().unwrap_or_default())).collect::<Vec<_>>().join(", ")
 }

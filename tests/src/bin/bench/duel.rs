@@ -46,21 +46,9 @@ impl Duel {
         sqlx::query("vacuum analyze").execute(&wards).await.unwrap();
         let natives: [(Server, String); 2] = natives.try_into().ok().unwrap();
         let mut processes = stage::processes(&system);
-        processes.push(Process {
-            name: "native",
-            id: natives[0].0.id().unwrap(),
-        });
-        processes.push(Process {
-            name: "native+relay",
-            id: natives[1].0.id().unwrap(),
-        });
-        Self {
-            system,
-            token,
-            processes,
-            natives,
-            databases,
-        }
+        processes.push(Process { name: "native", id: natives[0].0.id().unwrap() });
+        processes.push(Process { name: "native+relay", id: natives[1].0.id().unwrap() });
+        Self { system, token, processes, natives, databases }
     }
 
     pub async fn run(self, options: &Options, sections: &mut Vec<Section>) {
@@ -80,8 +68,7 @@ impl Duel {
         }
         if options.wants(Part::Register) {
             let requests = requests::registrations(&self.token);
-            self.contest("registration", &requests, 201, 2, &extent, &mut section)
-                .await;
+            self.contest("registration", &requests, 201, 2, &extent, &mut section).await;
         }
         if options.wants(Part::Login) {
             self.login(&extent, &mut section).await;
@@ -109,64 +96,35 @@ impl Duel {
         extent: &Extent,
         section: &mut Section,
     ) {
-        let contender = |name, address: &str| Contender {
-            name,
-            address: address.to_owned(),
-            requests: requests.clone(),
-            status,
-        };
+        let contender =
+            |name, address: &str| Contender { name, address: address.to_owned(), requests: requests.clone(), status };
         let names = ["native", "native+relay"];
         let natives = names.iter().zip(&self.natives).take(natives);
         let mut contenders: Vec<Contender> = natives.map(|(name, (_, address))| contender(name, address)).collect();
         contenders.push(contender("ward", self.address()));
-        let contest = Contest {
-            work,
-            contenders: &contenders,
-            processes: &self.processes,
-            target: target_of(work),
-        };
+        let contest = Contest { work, contenders: &contenders, processes: &self.processes, target: target_of(work) };
         contest.run(extent, section, async || self.settle().await).await;
     }
 
     async fn login(&self, extent: &Extent, section: &mut Section) {
-        let ward = Contender {
-            name: "ward",
-            address: self.address().to_owned(),
-            requests: requests::login(),
-            status: 200,
-        };
-        let contest = Contest {
-            work: "login",
-            contenders: &[ward],
-            processes: &self.processes,
-            target: |_| None,
-        };
+        let ward =
+            Contender { name: "ward", address: self.address().to_owned(), requests: requests::login(), status: 200 };
+        let contest = Contest { work: "login", contenders: &[ward], processes: &self.processes, target: |_| None };
         // One takes 0.3 s.
-        let extent = Extent {
-            length: extent.length.max(Duration::from_secs(3)),
-            rounds: 1,
-            ..extent.clone()
-        };
+        let extent = Extent { length: extent.length.max(Duration::from_secs(3)), rounds: 1, ..extent.clone() };
         contest.run(&extent, section, async || {}).await;
     }
 
     /// Waits until the outboxes are empty; that of the native without a relay is emptied.
     pub async fn settle(&self) {
-        sqlx::query("truncate outbox")
-            .execute(&self.databases[1])
-            .await
-            .unwrap();
+        sqlx::query("truncate outbox").execute(&self.databases[1]).await.unwrap();
         stage::until_empty("ward.outbox", &self.databases[0]).await;
         stage::until_empty("outbox", &self.databases[2]).await;
     }
 
     /// A yardstick that answers something else would be none.
     async fn compare_answers(&self) {
-        for path in [
-            format!("/api/patients/{JOHN}"),
-            "/api/patients?limit=15".into(),
-            "/api/patients?limit=3".into(),
-        ] {
+        for path in [format!("/api/patients/{JOHN}"), "/api/patients?limit=15".into(), "/api/patients?limit=3".into()] {
             let request = requests::get(&path, &self.token);
             let ward = answer(self.address(), &request).await;
             for (_, address) in &self.natives {
@@ -176,10 +134,8 @@ impl Duel {
         let mut request = Vec::new();
         requests::registrations(&self.token)(&mut request);
         for address in [self.address(), &self.natives[0].1, &self.natives[1].1] {
-            let [first, again] = [
-                http::once(address, &request).await.unwrap(),
-                http::once(address, &request).await.unwrap(),
-            ];
+            let [first, again] =
+                [http::once(address, &request).await.unwrap(), http::once(address, &request).await.unwrap()];
             assert_eq!(
                 (first.0, &first),
                 (201, &again),
@@ -202,28 +158,14 @@ fn target_of(work: &str) -> fn(usize) -> Option<f64> {
 async fn answer(address: &str, request: &[u8]) -> (u16, String, Vec<Option<String>>) {
     let mut connection = Connection::open(address).await.unwrap();
     let answer = connection.exchange(request).await.unwrap();
-    let names = [
-        "content-type",
-        "etag",
-        "link",
-        "cache-control",
-        "x-content-type-options",
-        "content-length",
-    ];
+    let names = ["content-type", "etag", "link", "cache-control", "x-content-type-options", "content-length"];
     let headers = names.map(|name| answer.header(name).map(str::to_owned));
-    (
-        answer.status,
-        String::from_utf8_lossy(answer.body).into_owned(),
-        headers.to_vec(),
-    )
+    (answer.status, String::from_utf8_lossy(answer.body).into_owned(), headers.to_vec())
 }
 
 async fn database(system: &System, name: &str) -> PgPool {
     let admin = system.postgres.database("postgres").await;
-    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}")))
-        .execute(&admin)
-        .await
-        .unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
     system.postgres.database(name).await
 }
 
@@ -234,16 +176,8 @@ async fn server(system: &System, name: &str, keys: &str, relay: bool) -> (Server
     let recipe = Recipe::new(name, std::env::current_exe().unwrap(), system.folder())
         .arguments(["native", "--listen", &address, "--database", &database, "--keys", keys])
         .arguments(["--writers", &writers.to_string(), "--readers", &readers.to_string()]);
-    let recipe = if relay {
-        recipe.arguments(["--nats", &system.nats.url()])
-    } else {
-        recipe
-    };
+    let recipe = if relay { recipe.arguments(["--nats", &system.nats.url()]) } else { recipe };
     let mut server = Server::start(recipe);
-    server
-        .until("answers", async || {
-            http::once(&address, &requests::plain("/")).await.is_ok()
-        })
-        .await;
+    server.until("answers", async || http::once(&address, &requests::plain("/")).await.is_ok()).await;
     (server, address)
 }

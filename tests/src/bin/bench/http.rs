@@ -22,10 +22,7 @@ impl Connection {
     pub async fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            received: Vec::with_capacity(1 << 14),
-        })
+        Ok(Self { stream, received: Vec::with_capacity(1 << 14) })
     }
 
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
@@ -58,9 +55,7 @@ impl Answer<'_> {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = std::str::from_utf8(self.head).ok()?.split("\r\n");
         lines.find_map(|line| {
-            line.split_once(": ")
-                .filter(|(own, _)| own.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value)
+            line.split_once(": ").filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
         })
     }
 
@@ -79,13 +74,8 @@ fn read_head(head: &[u8]) -> Option<(u16, usize)> {
     let Some(place) = find(head, LENGTH) else {
         return matches!(status, 204 | 304).then_some((status, 0));
     };
-    let digits = head[place + LENGTH.len()..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    Some((
-        status,
-        digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0')),
-    ))
+    let digits = head[place + LENGTH.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some((status, digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'))))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {

@@ -45,23 +45,15 @@ impl Load {
         let before = cpu_us(processes);
         tokio::time::sleep_until(end.into()).await;
         let after = cpu_us(processes);
-        let mut sample = tokio::task::spawn_blocking(move || clients.join().unwrap())
-            .await
-            .unwrap();
+        let mut sample = tokio::task::spawn_blocking(move || clients.join().unwrap()).await.unwrap();
         sample.latencies_us.sort_unstable();
         sample.seconds = self.length.as_secs_f64();
-        sample.cpu_us = after
-            .into_iter()
-            .map(|(name, sum)| (name, sum - before[name]))
-            .collect();
+        sample.cpu_us = after.into_iter().map(|(name, sum)| (name, sum - before[name])).collect();
         sample
     }
 
     fn clients(&self, begin: Instant, end: Instant) -> Sample {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clients = async {
             let mut clients = JoinSet::new();
             for _ in 0..self.connections {
@@ -69,10 +61,7 @@ impl Load {
             }
             clients.join_all().await
         };
-        runtime
-            .block_on(clients)
-            .into_iter()
-            .fold(Sample::default(), Sample::with)
+        runtime.block_on(clients).into_iter().fold(Sample::default(), Sample::with)
     }
 }
 
@@ -101,10 +90,7 @@ impl Sample {
 /// Of values in order.
 pub fn percentile(values: &[u32], percent: f64) -> f64 {
     let place = (values.len() as f64 * percent / 100.0) as usize;
-    values
-        .get(place.min(values.len().saturating_sub(1)))
-        .copied()
-        .map_or(0.0, f64::from)
+    values.get(place.min(values.len().saturating_sub(1))).copied().map_or(0.0, f64::from)
 }
 
 async fn client(load: Load, begin: Instant, end: Instant) -> Sample {
@@ -133,9 +119,7 @@ async fn client(load: Load, begin: Instant, end: Instant) -> Sample {
 async fn exchange(load: &Load, connection: &mut Option<Connection>, request: &[u8]) -> Result<(), String> {
     let mut open = match connection.take() {
         Some(open) => open,
-        None => Connection::open(&load.address)
-            .await
-            .map_err(|error| error.to_string())?,
+        None => Connection::open(&load.address).await.map_err(|error| error.to_string())?,
     };
     let answer = open.exchange(request).await.map_err(|error| error.to_string())?;
     if answer.status != load.status {

@@ -7,8 +7,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "what goes wrong here ends the measurement, and the message is for whoever runs it"
 )]
@@ -38,10 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let mut options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match options.hidden.take() {
         Some(Hidden::Native(native)) => runtime.block_on(native::serve(native)),
         None => runtime.block_on(measure(&options)),

@@ -14,26 +14,14 @@ use super::options::Extent;
 use super::report::{Section, median, number, range};
 use super::requests;
 
-const COLUMNS: [&str; 7] = [
-    "patients",
-    "page",
-    "conn.",
-    "requests/s",
-    "p50 ms",
-    "p99 ms",
-    "CPU us, PostgreSQL",
-];
+const COLUMNS: [&str; 7] = ["patients", "page", "conn.", "requests/s", "p50 ms", "p99 ms", "CPU us, PostgreSQL"];
 
 pub async fn measure(duel: &Duel, extent: &Extent) -> Section {
     let note = "A page of 50 in the order of names, at the beginning and from the middle on. To cost the same at \
                 1,000,000 patients as at 1,000.";
     let mut section = Section::new("A page of 50", note, &COLUMNS);
     let database = duel.system.database("patient").await;
-    let sizes: &[u32] = if extent.quick {
-        &[15, 1_000, 10_000]
-    } else {
-        &[15, 1_000, 10_000, 1_000_000]
-    };
+    let sizes: &[u32] = if extent.quick { &[15, 1_000, 10_000] } else { &[15, 1_000, 10_000, 1_000_000] };
     for size in sizes {
         fill(&database, *size).await;
         let middle = middle(&database, *size).await;
@@ -76,10 +64,7 @@ async fn page(
         samples.iter().map(|sample| sample.requests_per_s()).collect::<Vec<_>>(),
         samples.iter().map(|sample| sample.percentile_ms(50.0)).collect(),
         samples.iter().map(|sample| sample.percentile_ms(99.0)).collect(),
-        samples
-            .iter()
-            .filter_map(|sample| sample.cpu_us_per_request("postgres"))
-            .collect(),
+        samples.iter().filter_map(|sample| sample.cpu_us_per_request("postgres")).collect(),
     ];
     let cells = [
         size.to_string(),
@@ -127,15 +112,7 @@ async fn fill(database: &PgPool, size: u32) {
 /// The cursor of the patient in the middle.
 async fn middle(database: &PgPool, size: u32) -> String {
     let query = "select sort_name, id from patients order by sort_name, id offset $1 limit 1";
-    let (sort_name, id): (String, Uuid) = sqlx::query_as(query)
-        .bind(i64::from(size / 2))
-        .fetch_one(database)
-        .await
-        .unwrap();
-    Position {
-        part: String::new(),
-        sort_name,
-        id: PatientId(id),
-    }
-    .to_cursor()
+    let (sort_name, id): (String, Uuid) =
+        sqlx::query_as(query).bind(i64::from(size / 2)).fetch_one(database).await.unwrap();
+    Position { part: String::new(), sort_name, id: PatientId(id) }.to_cursor()
 }

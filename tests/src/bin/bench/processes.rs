@@ -30,34 +30,21 @@ pub fn cpu_us(processes: &[Process]) -> BTreeMap<&'static str, f64> {
     };
     let ticks = |process: &Process| {
         let own = stat(process.id).map_or(0, |stat| stat.own);
-        if process.has_workers() {
-            own + workers(process)
-        } else {
-            own
-        }
+        if process.has_workers() { own + workers(process) } else { own }
     };
-    processes
-        .iter()
-        .map(|process| (process.name, ticks(process) as f64 * TICK_US))
-        .collect()
+    processes.iter().map(|process| (process.name, ticks(process) as f64 * TICK_US)).collect()
 }
 
 /// MB that the process would give back if it ended: what several share is counted in shares.
 pub fn memory_mb(process: &Process) -> f64 {
     let children = children().remove(&process.id).unwrap_or_default();
-    [process.id]
-        .iter()
-        .chain(&children)
-        .map(|id| proportional_kb(*id))
-        .sum::<f64>()
-        / 1024.0
+    [process.id].iter().chain(&children).map(|id| proportional_kb(*id)).sum::<f64>() / 1024.0
 }
 
 fn proportional_kb(id: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or_default()
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 /// The resident set as `ps` shows it, in MB.

@@ -49,9 +49,7 @@ pub fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_once(':')
-            .map(|(_, value)| value.trim().to_owned())
-            .unwrap_or_default()
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
     json!({
         "date": super::native_now().date().to_string(),

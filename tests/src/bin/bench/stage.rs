@@ -23,10 +23,7 @@ pub fn check() -> Result<(), String> {
     }
     let components = ["auth", "patient", "billing", "analytics"].map(|name| format!("components/{name}.wasm"));
     let components = components.iter().map(|name| repository().join("target").join(name));
-    let needed = ["ward", "ward-bridge"]
-        .iter()
-        .map(|name| folder.join(name))
-        .chain(components);
+    let needed = ["ward", "ward-bridge"].iter().map(|name| folder.join(name)).chain(components);
     match needed.into_iter().find(|path| !path.exists()) {
         None => Ok(()),
         Some(path) => Err(format!("{} is missing: ./dev bench builds everything", path.display())),
@@ -45,9 +42,7 @@ pub fn processes(system: &System) -> Vec<Process> {
         ("kafka", kafka),
         ("load", Some(std::process::id())),
     ];
-    all.into_iter()
-        .filter_map(|(name, id)| Some(Process { name, id: id? }))
-        .collect()
+    all.into_iter().filter_map(|(name, id)| Some(Process { name, id: id? })).collect()
 }
 
 /// Writers and readers of a service, as configured.
@@ -61,10 +56,7 @@ pub fn pool_sizes() -> (u32, u32) {
 pub async fn until_empty(table: &'static str, database: &PgPool) {
     within(Duration::from_secs(120), "the outbox is empty", async || {
         let count = format!("select count(*) from {table}");
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count))
-            .fetch_one(database)
-            .await
-            .unwrap();
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(database).await.unwrap();
         (count == 0).then_some(())
     })
     .await;

@@ -36,11 +36,7 @@ pub async fn run(options: &Options, sections: &mut Vec<Section>) {
     let system = stage::plan().kafka().start().await;
     let token = system.admin().await.token().unwrap().to_owned();
     let processes = stage::processes(&system);
-    let mut whole = Whole {
-        system,
-        token,
-        processes,
-    };
+    let mut whole = Whole { system, token, processes };
     whole.settle().await;
     // In this order: memory wants processes that have done nothing yet, start ends the processes that the others know.
     if options.wants(Part::Memory) {

@@ -57,10 +57,7 @@ pub async fn serve(options: Options) {
     if let Some(url) = &options.nats {
         outbox::start(url, &store).await;
     }
-    let native = Native {
-        store,
-        tokens: Tokens::new(&options.keys),
-    };
+    let native = Native { store, tokens: Tokens::new(&options.keys) };
     let router = Router::new()
         .route("/api/patients", get(routes::list).post(routes::register))
         .route("/api/patients/{id}", get(routes::find))

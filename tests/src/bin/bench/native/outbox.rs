@@ -17,11 +17,8 @@ type Event = (i64, Uuid, String, String, String, Vec<u8>);
 
 pub async fn start(url: &str, store: &Store) {
     let context = jetstream::new(async_nats::connect(url).await.unwrap());
-    let stream = Config {
-        name: "NATIVE_EVENTS".to_owned(),
-        subjects: vec!["native.event.>".to_owned()],
-        ..Config::default()
-    };
+    let stream =
+        Config { name: "NATIVE_EVENTS".to_owned(), subjects: vec!["native.event.>".to_owned()], ..Config::default() };
     context.get_or_create_stream(stream).await.unwrap();
     let committed = store.committed.clone();
     let mut connection = store.writers.acquire().await.unwrap().detach();
@@ -43,10 +40,7 @@ async fn flight(context: &Context, connection: &mut PgConnection) -> sqlx::Resul
     let stored = join_all(events.into_iter().map(|event| send(context, event))).await;
     let stored: Vec<i64> = stored.into_iter().flatten().collect();
     if !stored.is_empty() {
-        sqlx::query("delete from outbox where seq = any($1)")
-            .bind(&stored)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query("delete from outbox where seq = any($1)").bind(&stored).execute(&mut *connection).await?;
     }
     Ok(stored.len())
 }
@@ -59,8 +53,6 @@ async fn send(context: &Context, (seq, id, kind, subject, trace, data): Event) -
     headers.insert("ce-type", kind.as_str());
     headers.insert("ce-subject", subject);
     headers.insert("traceparent", trace);
-    let acknowledged = context
-        .publish_with_headers(format!("native.event.{kind}"), headers, data.into())
-        .await;
+    let acknowledged = context.publish_with_headers(format!("native.event.{kind}"), headers, data.into()).await;
     acknowledged.ok()?.await.ok().map(|_| seq)
 }

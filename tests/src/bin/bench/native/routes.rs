@@ -36,10 +36,7 @@ impl From<sqlx::Error> for Refusal {
 
 fn refuse(status: StatusCode) -> Refusal {
     let title = status.canonical_reason();
-    Refusal(
-        status,
-        json!({"type": "about:blank", "title": title, "status": status.as_u16()}),
-    )
+    Refusal(status, json!({"type": "about:blank", "title": title, "status": status.as_u16()}))
 }
 
 impl IntoResponse for Refusal {
@@ -55,23 +52,12 @@ pub async fn find(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     admit(&native, &headers, &READERS)?;
-    let patient = native
-        .store
-        .find(id)
-        .await?
-        .ok_or_else(|| refuse(StatusCode::NOT_FOUND))?;
+    let patient = native.store.find(id).await?.ok_or_else(|| refuse(StatusCode::NOT_FOUND))?;
     let tag = etag(patient.version);
-    if headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes())
-    {
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok(finish(StatusCode::NOT_MODIFIED, Vec::new(), &[(header::ETAG, &tag)]));
     }
-    Ok(finish(
-        StatusCode::OK,
-        written(&Body::of(&patient)),
-        &[(header::ETAG, &tag)],
-    ))
+    Ok(finish(StatusCode::OK, written(&Body::of(&patient)), &[(header::ETAG, &tag)]))
 }
 
 #[derive(Deserialize)]
@@ -95,12 +81,10 @@ pub async fn list(
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let body: Vec<Body> = found.iter().map(|(patient, _)| Body::of(patient)).collect();
-    let next = found.last().filter(|_| more).map(|(_, position)| {
-        format!(
-            "</api/patients?limit={limit}&cursor={}>; rel=\"next\"",
-            position.to_cursor()
-        )
-    });
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|(_, position)| format!("</api/patients?limit={limit}&cursor={}>; rel=\"next\"", position.to_cursor()));
     let link: Vec<_> = next.iter().map(|link| (header::LINK, link.as_str())).collect();
     Ok(finish(StatusCode::OK, written(&body), &link))
 }
@@ -118,22 +102,10 @@ pub async fn register(State(native): State<Arc<Native>>, headers: HeaderMap, bod
     };
     let key = headers.get("idempotency-key").map(HeaderValue::as_bytes);
     let request = Request::of(&principal.subject, key, &body);
-    let patient = Patient {
-        id: PatientId(Uuid::new_v4()),
-        details,
-        registered_date,
-        version: 1,
-    };
-    let answer = Answer {
-        location: format!("/api/patients/{}", patient.id.0),
-        body: written(&Body::of(&patient)),
-    };
+    let patient = Patient { id: PatientId(Uuid::new_v4()), details, registered_date, version: 1 };
+    let answer = Answer { location: format!("/api/patients/{}", patient.id.0), body: written(&Body::of(&patient)) };
     let likely = |known: &[Patient]| !candidates(&patient.details, known).is_empty();
-    match native
-        .store
-        .register(&patient, &principal.subject, request, &answer, likely)
-        .await?
-    {
+    match native.store.register(&patient, &principal.subject, request, &answer, likely).await? {
         Registered::Done => Ok(registered(&answer)),
         Registered::Before(answer) => Ok(registered(&answer)),
         Registered::Duplicate => Err(refuse(StatusCode::CONFLICT)),

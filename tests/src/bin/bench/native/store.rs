@@ -58,13 +58,7 @@ type ListedRow = (Uuid, String, String, String, Date, Date, i64, String, String)
 
 impl Request {
     pub fn of(subject: &str, key: Option<&[u8]>, body: &[u8]) -> Self {
-        let digest = |key: &[u8]| {
-            Sha256::new()
-                .chain_update(subject)
-                .chain_update([0])
-                .chain_update(key)
-                .finalize()
-        };
+        let digest = |key: &[u8]| Sha256::new().chain_update(subject).chain_update([0]).chain_update(key).finalize();
         Self(key.map(|key| (digest(key).into(), Sha256::digest(body).into())))
     }
 }
@@ -75,29 +69,18 @@ impl Store {
         let connect = connect.statement_cache_capacity(500).disable_statement_logging();
         let pool = |size| {
             let pool = PgPoolOptions::new().max_connections(size).test_before_acquire(false);
-            pool.acquire_timeout(Duration::from_secs(2))
-                .connect_lazy_with(connect.clone())
+            pool.acquire_timeout(Duration::from_secs(2)).connect_lazy_with(connect.clone())
         };
-        Self {
-            writers: pool(options.writers),
-            readers: pool(options.readers),
-            committed: Arc::default(),
-        }
+        Self { writers: pool(options.writers), readers: pool(options.readers), committed: Arc::default() }
     }
 
     pub async fn find(&self, id: Uuid) -> sqlx::Result<Option<Patient>> {
-        let row: Option<Row> = sqlx::query_as(statements::FIND)
-            .bind(id)
-            .fetch_optional(&self.readers)
-            .await?;
+        let row: Option<Row> = sqlx::query_as(statements::FIND).bind(id).fetch_optional(&self.readers).await?;
         Ok(row.map(read))
     }
 
     pub async fn list(&self, after: &Position, limit: i64) -> sqlx::Result<Vec<(Patient, Position)>> {
-        let query = sqlx::query_as(statements::LIST)
-            .bind(&after.sort_name)
-            .bind(after.id.0)
-            .bind(limit);
+        let query = sqlx::query_as(statements::LIST).bind(&after.sort_name).bind(after.id.0).bind(limit);
         let rows: Vec<ListedRow> = query.fetch_all(&self.readers).await?;
         Ok(rows.into_iter().map(read_listed).collect())
     }
@@ -140,10 +123,8 @@ impl Store {
         let Some((digest, fingerprint)) = &request.0 else {
             return Ok(None);
         };
-        let stored: Option<(Vec<u8>, String, Vec<u8>)> = sqlx::query_as(STORED)
-            .bind(digest.as_slice())
-            .fetch_optional(&self.readers)
-            .await?;
+        let stored: Option<(Vec<u8>, String, Vec<u8>)> =
+            sqlx::query_as(STORED).bind(digest.as_slice()).fetch_optional(&self.readers).await?;
         Ok(stored.map(|(stored, location, body)| match stored == fingerprint {
             true => Registered::Before(Answer { location, body }),
             false => Registered::KeyReused,
@@ -189,11 +170,7 @@ async fn keep(
         email: patient.details.email.clone(),
         registered_date: write_date(patient.registered_date),
     };
-    let trace = format!(
-        "00-{}-{:016x}-01",
-        Uuid::new_v4().simple(),
-        Uuid::new_v4().as_u64_pair().0
-    );
+    let trace = format!("00-{}-{:016x}-01", Uuid::new_v4().simple(), Uuid::new_v4().as_u64_pair().0);
     let query = sqlx::query(if request.0.is_some() { KEEP } else { SEND })
         .bind(Uuid::now_v7())
         .bind("patient.registered")
@@ -203,28 +180,16 @@ async fn keep(
         .bind(trace);
     let query = match &request.0 {
         None => query,
-        Some((digest, fingerprint)) => query
-            .bind(digest.as_slice())
-            .bind(fingerprint.as_slice())
-            .bind(&answer.location)
-            .bind(&answer.body),
+        Some((digest, fingerprint)) => {
+            query.bind(digest.as_slice()).bind(fingerprint.as_slice()).bind(&answer.location).bind(&answer.body)
+        }
     };
     transaction.execute(query).await.map(|_| ())
 }
 
 fn read((id, name, email, address, date_of_birth, registered_date, version): Row) -> Patient {
-    let details = Details {
-        name,
-        email,
-        address,
-        date_of_birth,
-    };
-    Patient {
-        id: PatientId(id),
-        details,
-        registered_date,
-        version: version as u64,
-    }
+    let details = Details { name, email, address, date_of_birth };
+    Patient { id: PatientId(id), details, registered_date, version: version as u64 }
 }
 
 fn read_listed(row: ListedRow) -> (Patient, Position) {
@@ -237,9 +202,7 @@ fn read_listed(row: ListedRow) -> (Patient, Position) {
 /// Makes the tables, and fills them with the patients of Ward's database.
 pub async fn prepare(own: &PgPool, wards: &PgPool) {
     for step in clinic_patient::description::describe().migrations {
-        own.execute(sqlx::raw_sql(AssertSqlSafe(step.statements)))
-            .await
-            .unwrap();
+        own.execute(sqlx::raw_sql(AssertSqlSafe(step.statements))).await.unwrap();
     }
     own.execute(sqlx::raw_sql(include_str!("schema.sql"))).await.unwrap();
     for table in ["patients", "name_parts", "patient_history"] {

@@ -46,11 +46,7 @@ impl Tokens {
 
     /// Nobody without a token that is valid now.
     pub fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
-        let token = headers
-            .get(header::AUTHORIZATION)?
-            .to_str()
-            .ok()?
-            .strip_prefix("Bearer ")?;
+        let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
         let remembered = self.remembered.lock().unwrap().get(token).cloned();
         if let Some(principal) = remembered {
             return (now().unix_timestamp() < principal.exp).then_some(principal);
@@ -62,10 +58,7 @@ impl Tokens {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the yardstick has no tests that would set the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the yardstick has no tests that would set the clock")]
 pub fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }

@@ -17,24 +17,14 @@ use crate::processes::cpu_us;
 use crate::report::{Section, median, number, range};
 
 const SUBJECT: &str = "ward.call.billing.accounts.get";
-const COLUMNS: [&str; 6] = [
-    "payload",
-    "calls at once",
-    "calls/s",
-    "p50 ms",
-    "p99 ms",
-    "CPU us a call",
-];
+const COLUMNS: [&str; 6] = ["payload", "calls at once", "calls/s", "p50 ms", "p99 ms", "CPU us a call"];
 
 pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
     let note =
         "`ward.call.billing.accounts.get`: a request over NATS, a fresh instance of billing, one SELECT, the reply.";
     let mut section = Section::new("A typed call", note, &COLUMNS);
     let client = whole.system.nats.client().await;
-    let payloads = [
-        ("JSON", JSON, Bytes::from(json!({"patient-id": JOHN}).to_string())),
-        ("CBOR", CBOR, cbor()),
-    ];
+    let payloads = [("JSON", JSON, Bytes::from(json!({"patient-id": JOHN}).to_string())), ("CBOR", CBOR, cbor())];
     eventually("John has an account", async || {
         let reply = client.request(SUBJECT, payloads[0].2.clone()).await.ok()?;
         reply.payload.starts_with(b"{\"ok\"").then_some(())
@@ -84,10 +74,7 @@ async fn round(
             let mut latencies_us = Vec::new();
             while Instant::now() < end {
                 let sent = Instant::now();
-                let reply = client
-                    .request_with_headers(SUBJECT, headers.clone(), payload.clone())
-                    .await
-                    .unwrap();
+                let reply = client.request_with_headers(SUBJECT, headers.clone(), payload.clone()).await.unwrap();
                 let failure = reply.headers.as_ref().and_then(|headers| headers.get(header::FAILURE));
                 assert!(failure.is_none(), "{failure:?}");
                 latencies_us.push(sent.elapsed().as_micros() as u32);

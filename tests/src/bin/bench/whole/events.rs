@@ -27,27 +27,15 @@ use crate::requests;
 
 const CONNECTIONS: usize = 32;
 const TOPIC: &str = "patient";
-const COLUMNS: [&str; 8] = [
-    "registrations/s wanted",
-    "answered",
-    "failed",
-    "p50 ms",
-    "p99 ms",
-    "max ms",
-    "reply p99 ms",
-    "target",
-];
+const COLUMNS: [&str; 8] =
+    ["registrations/s wanted", "answered", "failed", "p50 ms", "p99 ms", "max ms", "reply p99 ms", "target"];
 
 pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
     let note = "Time from the reply of a registration until a consumer of the topic `patient` has its event. All services run, \
                 so each registration also opens an account and is counted.";
     let mut section = Section::new("Reply to Kafka", note, &COLUMNS);
     let brokers = whole.system.bridge().brokers().await;
-    let length = if extent.quick {
-        Duration::from_secs(5)
-    } else {
-        Duration::from_secs(30)
-    };
+    let length = if extent.quick { Duration::from_secs(5) } else { Duration::from_secs(30) };
     for rate in [100, 500] {
         let consumed = Consumption::start(&brokers);
         let before = cpu_us(&whole.processes);
@@ -56,12 +44,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
         whole.settle().await;
         let seen = consumed.end();
         let lag = |(id, replied): (&String, &Instant)| seen.get(id).map(|at| at.saturating_duration_since(*replied));
-        let mut lags_us: Vec<u32> = replies
-            .at
-            .iter()
-            .filter_map(lag)
-            .map(|lag| lag.as_micros() as u32)
-            .collect();
+        let mut lags_us: Vec<u32> = replies.at.iter().filter_map(lag).map(|lag| lag.as_micros() as u32).collect();
         lags_us.sort_unstable();
         let missing = replies.at.len() - lags_us.len();
         assert_eq!(missing, 0, "events that did not arrive");
@@ -152,9 +135,7 @@ impl Consumption {
         let mut places = TopicPartitionList::new();
         for partition in metadata.topics()[0].partitions() {
             let (_, end) = consumer.fetch_watermarks(TOPIC, partition.id(), wait).unwrap();
-            places
-                .add_partition_offset(TOPIC, partition.id(), Offset::Offset(end))
-                .unwrap();
+            places.add_partition_offset(TOPIC, partition.id(), Offset::Offset(end)).unwrap();
         }
         consumer.assign(&places).unwrap();
         let enough = Arc::new(AtomicBool::new(false));

@@ -26,10 +26,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
     let mut most = idle.clone();
     for (requests, status) in [
         (requests::registrations(&whole.token), 201),
-        (
-            requests::same(requests::get(&format!("/api/patients/{JOHN}"), &whole.token)),
-            200,
-        ),
+        (requests::same(requests::get(&format!("/api/patients/{JOHN}"), &whole.token)), 200),
     ] {
         let load = Load {
             address: whole.address().to_owned(),
@@ -58,13 +55,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
             "bridge" => "under 40",
             _ => "",
         };
-        let cells = [
-            name.to_string(),
-            number(*idle),
-            number(most[name]),
-            number(afterwards[name]),
-            target.to_owned(),
-        ];
+        let cells = [name.to_string(), number(*idle), number(most[name]), number(afterwards[name]), target.to_owned()];
         section.row(
             &cells,
             json!({"process": name, "idle_mb": idle, "under_load_mb": most[name], "afterwards_mb": afterwards[name]}),

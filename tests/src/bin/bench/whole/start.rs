@@ -33,10 +33,8 @@ pub async fn measure(whole: &mut Whole, extent: &Extent) -> Section {
             ready.push(times[1]);
         }
         let cells = [name.to_owned(), range(&alive), range(&ready), target.to_owned()];
-        section.row(
-            &cells,
-            json!({"process": name, "alive_ms": alive, "ready_ms": ready, "median_ms": median(&ready)}),
-        );
+        section
+            .row(&cells, json!({"process": name, "alive_ms": alive, "ready_ms": ready, "median_ms": median(&ready)}));
     }
     section
 }
@@ -50,11 +48,7 @@ async fn start_again(server: &mut Server, address: &str) -> [f64; 2] {
     for (time, path) in times.iter_mut().zip(["/healthz", "/readyz"]) {
         let request = requests::plain(path);
         while !once(address, &request).await.is_ok_and(|(status, _)| status == 200) {
-            assert!(
-                began.elapsed() < BOUND,
-                "{address} does not become ready\n{}",
-                server.log()
-            );
+            assert!(began.elapsed() < BOUND, "{address} does not become ready\n{}", server.log());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         *time = began.elapsed().as_secs_f64() * 1000.0;

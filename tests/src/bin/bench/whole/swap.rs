@@ -13,13 +13,7 @@ use crate::options::Extent;
 use crate::report::{Section, median, number, range};
 use crate::requests;
 
-const COLUMNS: [&str; 5] = [
-    "swaps",
-    "ward deploy, s",
-    "requests meanwhile",
-    "failed",
-    "longest request ms",
-];
+const COLUMNS: [&str; 5] = ["swaps", "ward deploy, s", "requests meanwhile", "failed", "longest request ms"];
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
@@ -29,11 +23,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
     let original = std::fs::read(component("patient")).unwrap();
     let (mut seconds, mut requests, mut failed, mut longest) = (Vec::new(), 0, 0, 0.0_f64);
     for round in 0..extent.rounds as u32 {
-        let variant = write(
-            whole.system.folder(),
-            "variant",
-            &marked(&original, std::process::id() + round),
-        );
+        let variant = write(whole.system.folder(), "variant", &marked(&original, std::process::id() + round));
         let load = load(whole, extent.length);
         let load = tokio::spawn(async move { load.run(&[]).await });
         tokio::time::sleep(PAUSE).await;
@@ -45,13 +35,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
         failed += sample.errors;
         longest = longest.max(sample.percentile_ms(100.0));
     }
-    let cells = [
-        seconds.len().to_string(),
-        range(&seconds),
-        requests.to_string(),
-        failed.to_string(),
-        number(longest),
-    ];
+    let cells = [seconds.len().to_string(), range(&seconds), requests.to_string(), failed.to_string(), number(longest)];
     let data = json!({"deploy_s": seconds, "median_s": median(&seconds), "requests": requests, "failed": failed,
         "longest_ms": longest});
     section.row(&cells, data);

@@ -6,10 +6,7 @@ const PROTOS: &str = "../proto/protos";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut compiler = protox::Compiler::new([PROTOS])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_file("billing.proto")?;
+    compiler.include_imports(true).include_source_info(true).open_file("billing.proto")?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // What the reflection service shows.
     std::fs::write(out.join("billing.bin"), compiler.encode_file_descriptor_set())?;

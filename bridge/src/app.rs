@@ -48,14 +48,7 @@ impl App {
             topics: config.bridge.kafka.topic_names(),
         };
         let status = Arc::new(Status::new(facts, bus.clone()));
-        Ok(Self {
-            config,
-            bus,
-            broker,
-            status,
-            grpc,
-            http,
-        })
+        Ok(Self { config, bus, broker, status, grpc, http })
     }
 
     pub fn status(&self) -> &Arc<Status> {
@@ -124,10 +117,7 @@ impl App {
         let http = axum::serve(self.http, http::router(Arc::clone(&self.status)));
         let http = tokio::spawn(async move { http.await });
         let settings = &self.config.bridge.grpc;
-        let trusted = Principal {
-            subject: settings.trusted_subject.clone(),
-            role: settings.trusted_role.clone(),
-        };
+        let trusted = Principal { subject: settings.trusted_subject.clone(), role: settings.trusted_role.clone() };
         let verifier = Verifier::new(self.bus.clone(), &self.config.tokens);
         let gatekeeper = Gatekeeper::new(verifier, self.config.callers(), trusted);
         let billing = Billing::new(

@@ -191,10 +191,9 @@ impl Kafka {
         }
         let mut seen = HashSet::new();
         match self.topics.iter().find(|row| !seen.insert((&row.event, &row.topic))) {
-            Some(row) => invalid(
-                "bridge.kafka.topics",
-                &format!("{:?} goes to the topic {:?} twice", row.event, row.topic),
-            ),
+            Some(row) => {
+                invalid("bridge.kafka.topics", &format!("{:?} goes to the topic {:?} twice", row.event, row.topic))
+            }
             None => Ok(()),
         }
     }
@@ -211,10 +210,7 @@ impl Kafka {
 }
 
 fn invalid<T>(section: &str, message: &str) -> Result<T, ConfigError> {
-    Err(ConfigError::Invalid {
-        section: section.to_owned(),
-        message: message.to_owned(),
-    })
+    Err(ConfigError::Invalid { section: section.to_owned(), message: message.to_owned() })
 }
 
 #[cfg(test)]
@@ -239,10 +235,7 @@ mod tests {
         assert_eq!(callers(""), Callers::Require);
         assert_eq!(callers("profile = \"development\""), Callers::Trust);
         assert_eq!(callers("[bridge.grpc]\ncallers = \"trust\""), Callers::Trust);
-        assert_eq!(
-            callers("profile = \"development\"\n[bridge.grpc]\ncallers = \"require\""),
-            Callers::Require
-        );
+        assert_eq!(callers("profile = \"development\"\n[bridge.grpc]\ncallers = \"require\""), Callers::Require);
     }
 
     #[test]

@@ -74,32 +74,20 @@ impl Metrics {
 
     fn register_grpc(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "grpc_requests",
-            "gRPC calls by method and status code",
-            self.grpc_requests.clone(),
-        );
+        registry.register("grpc_requests", "gRPC calls by method and status code", self.grpc_requests.clone());
         registry.register("grpc_seconds", "How long gRPC calls took", self.grpc_seconds.clone());
     }
 
     fn register_kafka(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "kafka_delivered",
-            "Records that Kafka has taken",
-            self.delivered.clone(),
-        );
+        registry.register("kafka_delivered", "Records that Kafka has taken", self.delivered.clone());
         registry.register("kafka_dead", "Records that went to the dead letters", self.dead.clone());
         registry.register(
             "kafka_already_there",
             "Records that were found on Kafka after a restart and not sent again",
             self.already_there.clone(),
         );
-        registry.register(
-            "kafka_restarts",
-            "How often the mirror began again",
-            self.restarts.clone(),
-        );
+        registry.register("kafka_restarts", "How often the mirror began again", self.restarts.clone());
         registry.register(
             "kafka_lag",
             "Events of the stream that are not yet on Kafka; -1 while unknown",

@@ -63,12 +63,7 @@ pub struct Facts {
 
 impl Status {
     pub fn new(facts: Facts, bus: Bus) -> Self {
-        Self {
-            metrics: Metrics::new(),
-            mirror: watch::Sender::new(Mirror::WaitingForEvents),
-            facts,
-            bus,
-        }
+        Self { metrics: Metrics::new(), mirror: watch::Sender::new(Mirror::WaitingForEvents), facts, bus }
     }
 
     pub fn mirror(&self) -> Mirror {

@@ -61,11 +61,7 @@ struct Claims {
 
 impl Verifier {
     pub fn new(bus: Bus, config: &Tokens) -> Self {
-        Self {
-            bus,
-            validation: validation(config),
-            keys: Mutex::default(),
-        }
+        Self { bus, validation: validation(config), keys: Mutex::default() }
     }
 
     /// Whom the token speaks for.
@@ -74,10 +70,7 @@ impl Verifier {
         let kid = header.kid.ok_or(TokenError::Invalid)?;
         let key = self.key(&kid).await?;
         let decoded = decode::<Claims>(token, &key, &self.validation).map_err(|_| TokenError::Invalid)?;
-        Ok(Principal {
-            subject: decoded.claims.sub,
-            role: decoded.claims.role,
-        })
+        Ok(Principal { subject: decoded.claims.sub, role: decoded.claims.role })
     }
 
     async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, TokenError> {
@@ -118,13 +111,8 @@ impl Keys {
 }
 
 fn by_id(set: &JwkSet) -> HashMap<String, Arc<DecodingKey>> {
-    let named = set
-        .keys
-        .iter()
-        .filter_map(|key| Some((key.common.key_id.clone()?, key)));
-    named
-        .filter_map(|(kid, key)| Some((kid, Arc::new(DecodingKey::from_jwk(key).ok()?))))
-        .collect()
+    let named = set.keys.iter().filter_map(|key| Some((key.common.key_id.clone()?, key)));
+    named.filter_map(|(kid, key)| Some((kid, Arc::new(DecodingKey::from_jwk(key).ok()?)))).collect()
 }
 
 fn validation(config: &Tokens) -> Validation {

@@ -55,16 +55,11 @@ fn bridge(nats: &Nats, profile: &str) -> Bridge {
 
 async fn call(bridge: &Bridge, request: Request<BillingRequest>) -> Result<BillingResponse, Status> {
     let mut client = BillingServiceClient::new(bridge.channel().await);
-    client
-        .create_billing_account(request)
-        .await
-        .map(tonic::Response::into_inner)
+    client.create_billing_account(request).await.map(tonic::Response::into_inner)
 }
 
 async fn code(bridge: &Bridge, request: Request<BillingRequest>) -> Code {
-    call(bridge, request)
-        .await
-        .map_or_else(|status| status.code(), |_| Code::Ok)
+    call(bridge, request).await.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,10 +72,7 @@ async fn an_rpc_is_one_typed_call() {
     request.metadata_mut().insert("traceparent", TRACE.parse().unwrap());
     request.set_timeout(Duration::from_secs(2));
     let response = call(&bridge, request).await.unwrap();
-    assert_eq!(
-        (response.account_id.as_str(), response.status.as_str()),
-        ("account-1", "ACTIVE")
-    );
+    assert_eq!((response.account_id.as_str(), response.status.as_str()), ("account-1", "ACTIVE"));
 
     let request = billing.request().await;
     assert_eq!(request.subject.as_str(), "ward.call.billing.accounts.open");
@@ -159,25 +151,11 @@ async fn a_caller_that_hangs_up_cancels_the_call() {
     let bridge = bridge(&nats, "development");
     bridge.wait_until("/nats/connected", true).await;
     let channel = bridge.channel().await;
-    let hanging = tokio::spawn(async move {
-        BillingServiceClient::new(channel)
-            .create_billing_account(request())
-            .await
-    });
-    let id = billing
-        .request()
-        .await
-        .headers
-        .unwrap()
-        .get("Ward-Call-Id")
-        .unwrap()
-        .as_str()
-        .to_owned();
+    let hanging =
+        tokio::spawn(async move { BillingServiceClient::new(channel).create_billing_account(request()).await });
+    let id = billing.request().await.headers.unwrap().get("Ward-Call-Id").unwrap().as_str().to_owned();
     hanging.abort();
-    let message = tokio::time::timeout(support::PATIENCE, cancelled.next())
-        .await
-        .unwrap()
-        .unwrap();
+    let message = tokio::time::timeout(support::PATIENCE, cancelled.next()).await.unwrap().unwrap();
     assert_eq!(message.payload, id.as_bytes());
 }
 
@@ -261,10 +239,8 @@ async fn a_token_decides_where_one_is_required() {
 
     *keys.document.lock().unwrap() = jwks(&[("old", &old), ("new", &other)]);
     let rotated = token("new", &other, |_| {});
-    eventually("the new key is known", async || {
-        (code(&bridge, with_token(&rotated)).await == Code::Ok).then_some(())
-    })
-    .await;
+    eventually("the new key is known", async || (code(&bridge, with_token(&rotated)).await == Code::Ok).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,10 +250,7 @@ async fn a_bad_token_is_refused_even_where_none_is_needed() {
     let bridge = bridge(&nats, "development");
     bridge.wait_until("/nats/connected", true).await;
     assert_eq!(code(&bridge, request()).await, Code::Ok);
-    assert_eq!(
-        code(&bridge, with_token(&token("k", &key(1), |_| {}))).await,
-        Code::Unavailable
-    );
+    assert_eq!(code(&bridge, with_token(&token("k", &key(1), |_| {}))).await, Code::Unavailable);
     let _keys = Keys::publish(&nats, jwks(&[("k", &key(1))])).await;
     eventually("keys are known", async || {
         let code = code(&bridge, with_token(&token("k", &key(2), |_| {}))).await;
@@ -287,15 +260,8 @@ async fn a_bad_token_is_refused_even_where_none_is_needed() {
 }
 
 async fn health(channel: &Channel, service: &str) -> ServingStatus {
-    let request = HealthCheckRequest {
-        service: service.to_owned(),
-    };
-    HealthClient::new(channel.clone())
-        .check(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .status()
+    let request = HealthCheckRequest { service: service.to_owned() };
+    HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,15 +274,10 @@ async fn health_follows_billing() {
     })
     .await;
     let billing = Billing::start(&nats, |_| account()).await;
-    eventually("serving", async || {
-        (health(&channel, "").await == ServingStatus::Serving).then_some(())
-    })
-    .await;
+    eventually("serving", async || (health(&channel, "").await == ServingStatus::Serving).then_some(())).await;
     drop(billing);
-    eventually("not serving again", async || {
-        (health(&channel, "").await == ServingStatus::NotServing).then_some(())
-    })
-    .await;
+    eventually("not serving again", async || (health(&channel, "").await == ServingStatus::NotServing).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,17 +33,9 @@ async fn an_event_reaches_its_topics_in_both_formats() {
     let old = kafka.wait_for("patient", 1).await.remove(0);
     let event = PatientEvent::decode(old.payload.as_slice()).unwrap();
     assert_eq!((event.patient_id.as_str(), event.name.as_str()), ("p1", "John Doe"));
-    assert_eq!(
-        (event.event_type.as_str(), event.event_id.as_str(), event.version),
-        ("PATIENT_CREATED", "e1", 1)
-    );
+    assert_eq!((event.event_type.as_str(), event.event_id.as_str(), event.version), ("PATIENT_CREATED", "e1", 1));
     let new = kafka.wait_for("patient.registered", 1).await.remove(0);
-    assert_eq!(
-        PatientRegistered::decode(new.payload.as_slice())
-            .unwrap()
-            .registered_date,
-        "2026-01-10"
-    );
+    assert_eq!(PatientRegistered::decode(new.payload.as_slice()).unwrap().registered_date, "2026-01-10");
     for seen in [old, new] {
         assert_eq!(seen.key, "p1");
         let expected = [
@@ -132,14 +124,7 @@ async fn waits_while_kafka_is_away_and_shows_the_lag() {
     bridge.wait_until("/kafka/reachable", false).await;
     bridge.wait_until("/kafka/lag", 100).await;
     assert_eq!(bridge.get("/readyz").await.unwrap().0, 503);
-    assert!(
-        bridge
-            .get("/metrics")
-            .await
-            .unwrap()
-            .1
-            .contains("ward_bridge_kafka_lag 100\n")
-    );
+    assert!(bridge.get("/metrics").await.unwrap().1.contains("ward_bridge_kafka_lag 100\n"));
 
     kafka.cluster().broker_up(-1).unwrap();
     everything_is_there(&kafka, 120).await;
@@ -171,24 +156,14 @@ async fn an_event_that_kafka_never_takes_becomes_a_dead_letter_and_the_others_pa
     let kafka = Kafka::start(&TOPICS);
     let _bridge = Bridge::start(&nats, &kafka.brokers(), "options = { \"message.max.bytes\" = 2000 }");
     let clinic = Clinic::new(&nats).await;
-    clinic
-        .publish("patient.registered", "event-0", "p", 1, "John Doe")
-        .await;
-    clinic
-        .publish("patient.registered", "too-large", "p", 2, &"x".repeat(3000))
-        .await;
-    clinic
-        .publish("patient.registered", "event-1", "p", 3, "John Doe")
-        .await;
+    clinic.publish("patient.registered", "event-0", "p", 1, "John Doe").await;
+    clinic.publish("patient.registered", "too-large", "p", 2, &"x".repeat(3000)).await;
+    clinic.publish("patient.registered", "event-1", "p", 3, "John Doe").await;
     everything_is_there(&kafka, 2).await;
-    let letters = eventually("two dead letters", async || {
-        Some(clinic.dead_letters().await).filter(|letters| letters.len() == 2)
-    })
-    .await;
-    let mut topics: Vec<_> = letters
-        .iter()
-        .map(|letter| letter.headers.get("Ward-Topic").unwrap().as_str())
-        .collect();
+    let letters =
+        eventually("two dead letters", async || Some(clinic.dead_letters().await).filter(|letters| letters.len() == 2))
+            .await;
+    let mut topics: Vec<_> = letters.iter().map(|letter| letter.headers.get("Ward-Topic").unwrap().as_str()).collect();
     topics.sort_unstable();
     assert_eq!(topics, TOPICS);
     for letter in letters {
@@ -243,10 +218,7 @@ async fn the_embedded_broker_can_be_read_by_others_and_is_filled_again_after_a_r
     for _ in 0..2 {
         let bridge = Bridge::start(&nats, "embedded", "");
         bridge.wait_until("/kafka/position", 30).await;
-        let brokers = bridge.status().await.unwrap()["kafka"]["brokers"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let brokers = bridge.status().await.unwrap()["kafka"]["brokers"].as_str().unwrap().to_owned();
         for topic in TOPICS {
             assert_complete_and_ordered(&kafka::read(&brokers, topic), 30);
         }
@@ -260,22 +232,16 @@ async fn a_dead_letter_that_is_brought_back_goes_to_the_topic_that_it_missed() {
     let kafka = Kafka::start(&TOPICS);
     let small = Bridge::start(&nats, &kafka.brokers(), "options = { \"message.max.bytes\" = 2000 }");
     let clinic = Clinic::new(&nats).await;
-    clinic
-        .publish("patient.registered", "event-0", "p", 1, &"x".repeat(3000))
-        .await;
-    let letters = eventually("two dead letters", async || {
-        Some(clinic.dead_letters().await).filter(|letters| letters.len() == 2)
-    })
-    .await;
+    clinic.publish("patient.registered", "event-0", "p", 1, &"x".repeat(3000)).await;
+    let letters =
+        eventually("two dead letters", async || Some(clinic.dead_letters().await).filter(|letters| letters.len() == 2))
+            .await;
     small.stop().await;
     let _large = Bridge::start(&nats, &kafka.brokers(), "");
     let client = nats.client().await;
     let mut headers = letters[0].headers.clone();
     headers.insert("Nats-Msg-Id", "again");
-    client
-        .publish_with_headers("ward.replay.bridge.kafka", headers.clone(), letters[0].payload.clone())
-        .await
-        .unwrap();
+    client.publish_with_headers("ward.replay.bridge.kafka", headers.clone(), letters[0].payload.clone()).await.unwrap();
     let (missed, other) = match headers.get("Ward-Topic").unwrap().as_str() {
         "patient" => ("patient", "patient.registered"),
         _ => ("patient.registered", "patient"),

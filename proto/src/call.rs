@@ -18,14 +18,8 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    pub const ALL: [Self; 6] = [
-        Self::Unavailable,
-        Self::DeadlineExceeded,
-        Self::Overloaded,
-        Self::Trapped,
-        Self::Refused,
-        Self::Failed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Unavailable, Self::DeadlineExceeded, Self::Overloaded, Self::Trapped, Self::Refused, Self::Failed];
 
     /// The value of the header [`header::FAILURE`], and the name of the case in `ward:call/errors`.
     pub fn name(self) -> &'static str {

@@ -47,25 +47,16 @@ impl Chain {
 
     /// A client that got no answer does not know; one that did relies on it.
     fn lost_answers(&self) -> Vec<String> {
-        let stored: BTreeSet<(&str, &str)> = self
-            .stored
-            .iter()
-            .map(|(id, name)| (name.as_str(), id.as_str()))
-            .collect();
-        let lost = self
-            .answered
-            .iter()
-            .filter(|(name, id)| !stored.contains(&(name.as_str(), id.as_str())));
-        lost.map(|(name, id)| format!("{name} was answered with {id} and is not stored"))
-            .collect()
+        let stored: BTreeSet<(&str, &str)> =
+            self.stored.iter().map(|(id, name)| (name.as_str(), id.as_str())).collect();
+        let lost = self.answered.iter().filter(|(name, id)| !stored.contains(&(name.as_str(), id.as_str())));
+        lost.map(|(name, id)| format!("{name} was answered with {id} and is not stored")).collect()
     }
 
     fn doubled_rows(&self) -> Vec<String> {
         let names = count(self.stored.iter().map(|(_, name)| name.as_str()));
         let doubled = names.into_iter().filter(|(_, times)| *times > 1);
-        doubled
-            .map(|(name, times)| format!("{name} is stored {times} times"))
-            .collect()
+        doubled.map(|(name, times)| format!("{name} is stored {times} times")).collect()
     }
 
     fn events(&self) -> Vec<String> {
@@ -144,11 +135,7 @@ mod tests {
     fn finds(seed: impl Fn(&mut Chain), fault: &str) {
         let mut chain = good();
         seed(&mut chain);
-        assert!(
-            chain.faults().iter().any(|found| found == fault),
-            "{:?}",
-            chain.faults()
-        );
+        assert!(chain.faults().iter().any(|found| found == fault), "{:?}", chain.faults());
     }
 
     #[test]
@@ -165,30 +152,13 @@ mod tests {
 
     #[test]
     fn finds_each_seeded_bug() {
-        finds(
-            |chain| drop(chain.stored.remove(1)),
-            "name-b was answered with b and is not stored",
-        );
-        finds(
-            |chain| chain.stored.push(("d".into(), "name-b".into())),
-            "name-b is stored 2 times",
-        );
+        finds(|chain| drop(chain.stored.remove(1)), "name-b was answered with b and is not stored");
+        finds(|chain| chain.stored.push(("d".into(), "name-b".into())), "name-b is stored 2 times");
         finds(|chain| drop(chain.records.remove(1)), "b is stored and has no event");
+        finds(|chain| chain.records.push(event("d", "PATIENT_CREATED", 1)), "d has an event and is not stored");
+        finds(|chain| chain.records.push(chain.records[1].clone()), "the event b-1 is on the topic 2 times");
         finds(
-            |chain| chain.records.push(event("d", "PATIENT_CREATED", 1)),
-            "d has an event and is not stored",
-        );
-        finds(
-            |chain| chain.records.push(chain.records[1].clone()),
-            "the event b-1 is on the topic 2 times",
-        );
-        finds(
-            |chain| {
-                chain.records.push(Event {
-                    id: "other".into(),
-                    ..event("b", "PATIENT_CREATED", 2)
-                })
-            },
+            |chain| chain.records.push(Event { id: "other".into(), ..event("b", "PATIENT_CREATED", 2) }),
             "b has 2 events of its creation",
         );
         finds(|chain| chain.records.swap(3, 4), "a has version 2 after 3");

@@ -29,17 +29,9 @@ impl Kafka {
             .arguments(["format", "--standalone", "-t", CLUSTER, "-c"])
             .argument(&properties);
         let output = format.command().output().unwrap();
-        assert!(
-            output.status.success(),
-            "formatting Kafka: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+        assert!(output.status.success(), "formatting Kafka: {}", String::from_utf8_lossy(&output.stdout));
         let server = Server::start(java(directory.path()).argument("kafka.Kafka").argument(&properties));
-        let mut kafka = Self {
-            server,
-            port,
-            _directory: directory,
-        };
+        let mut kafka = Self { server, port, _directory: directory };
         kafka.until_ready().await;
         kafka
     }
@@ -66,14 +58,9 @@ impl Kafka {
 }
 
 fn is_ready(brokers: &str) -> bool {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("log_level", "0")
-        .create()
-        .unwrap();
-    consumer
-        .fetch_metadata(None, PATIENCE / 30)
-        .is_ok_and(|metadata| !metadata.brokers().is_empty())
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", brokers).set("log_level", "0").create().unwrap();
+    consumer.fetch_metadata(None, PATIENCE / 30).is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
 fn java(directory: &Path) -> Recipe {

@@ -20,11 +20,7 @@ impl Load {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let mut load = Self {
-            clients: JoinSet::new(),
-            enough: Arc::default(),
-            asked: Arc::default(),
-        };
+        let mut load = Self { clients: JoinSet::new(), enough: Arc::default(), asked: Arc::default() };
         for _ in 0..clients {
             let (ask, enough, asked) = (ask.clone(), load.enough.clone(), load.asked.clone());
             load.clients.spawn(async move {

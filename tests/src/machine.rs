@@ -22,11 +22,7 @@ pub fn program(name: &str) -> PathBuf {
         None => std::env::current_exe().unwrap().ancestors().nth(1).unwrap().to_owned(),
     };
     let program = folder.join(name);
-    let program = if program.exists() {
-        program
-    } else {
-        folder.join("..").join(name)
-    };
+    let program = if program.exists() { program } else { folder.join("..").join(name) };
     assert!(
         program.exists(),
         "{} is not built: run the tests with ./dev test, or build it with cargo build --workspace --bins",

@@ -24,11 +24,7 @@ impl Nats {
             .arguments(["--addr", "127.0.0.1", "--port", &port.to_string()])
             .argument("--store_dir")
             .argument(directory.path().join("store"));
-        let mut nats = Self {
-            server: Server::start(recipe),
-            port,
-            _directory: directory,
-        };
+        let mut nats = Self { server: Server::start(recipe), port, _directory: directory };
         nats.until_ready().await;
         nats
     }
@@ -44,18 +40,11 @@ impl Nats {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        eventually("a connection to NATS", async || {
-            async_nats::connect(self.url()).await.ok()
-        })
-        .await
+        eventually("a connection to NATS", async || async_nats::connect(self.url()).await.ok()).await
     }
 
     async fn until_ready(&mut self) {
         let port = self.port;
-        self.server
-            .until("takes connections", async || {
-                TcpStream::connect(("127.0.0.1", port)).is_ok()
-            })
-            .await;
+        self.server.until("takes connections", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
     }
 }

@@ -30,21 +30,11 @@ impl Postgres {
             "-p",
             &port.to_string(),
         ]);
-        let recipe = Recipe {
-            user,
-            end: Signal::QUIT,
-            ..recipe
-        };
+        let recipe = Recipe { user, end: Signal::QUIT, ..recipe };
         let mut server = Server::start(recipe);
         let url = url(port, "postgres");
-        server
-            .until("takes connections", async || PgConnection::connect(&url).await.is_ok())
-            .await;
-        Self {
-            server,
-            port,
-            _directory: directory,
-        }
+        server.until("takes connections", async || PgConnection::connect(&url).await.is_ok()).await;
+        Self { server, port, _directory: directory }
     }
 
     /// For an administrator, as Ward is configured.
@@ -79,25 +69,12 @@ fn template() -> &'static Path {
         let recipe = match can_run_postgres() {
             true => recipe,
             false => {
-                run(Command::new("chown")
-                    .arg("-R")
-                    .arg(other_user().name)
-                    .arg(directory.path()));
-                Recipe {
-                    user: Some(other_user()),
-                    ..recipe
-                }
+                run(Command::new("chown").arg("-R").arg(other_user().name).arg(directory.path()));
+                Recipe { user: Some(other_user()), ..recipe }
             }
         };
         run(&mut recipe
-            .arguments([
-                "--no-sync",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-                "-U",
-                "postgres",
-            ])
+            .arguments(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres"])
             .argument(format!("--pwfile={}", password.display()))
             .argument(format!("--pgdata={}", data.display()))
             .command());
@@ -116,14 +93,9 @@ fn can_run_postgres() -> bool {
 fn other_user() -> User {
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
     let find = |name: &str| {
-        let line: Vec<&str> = users
-            .lines()
-            .map(|line| line.split(':').collect())
-            .find(|line: &Vec<&str>| line[0] == name)?;
-        Some(User {
-            name: name.to_owned(),
-            group: line[3].to_owned(),
-        })
+        let line: Vec<&str> =
+            users.lines().map(|line| line.split(':').collect()).find(|line: &Vec<&str>| line[0] == name)?;
+        Some(User { name: name.to_owned(), group: line[3].to_owned() })
     };
     find("postgres").or_else(|| find("nobody")).unwrap()
 }

@@ -25,11 +25,7 @@ pub struct Registrations {
 
 impl Registrations {
     pub fn start(rest: &Rest, count: usize) -> Self {
-        let mut registrations = Self {
-            clients: JoinSet::new(),
-            count,
-            answered: Arc::default(),
-        };
+        let mut registrations = Self { clients: JoinSet::new(), count, answered: Arc::default() };
         for client in 0..CLIENTS {
             let (rest, answered) = (rest.clone(), registrations.answered.clone());
             registrations.clients.spawn(async move {
@@ -45,10 +41,8 @@ impl Registrations {
 
     /// Waits until so many are answered.
     pub async fn until(&self, count: usize) {
-        within(BOUND, "registrations are answered", async || {
-            (self.answered.lock().await.len() >= count).then_some(())
-        })
-        .await;
+        within(BOUND, "registrations are answered", async || (self.answered.lock().await.len() >= count).then_some(()))
+            .await;
     }
 
     /// Waits until all are answered: the names, each with the id that it got.
@@ -63,17 +57,10 @@ impl Registrations {
 async fn until_answered(rest: &Rest, name: &str) -> String {
     let end = Instant::now() + BOUND;
     loop {
-        let request = rest
-            .request(Method::POST, "/api/patients")
-            .header("idempotency-key", name);
+        let request = rest.request(Method::POST, "/api/patients").header("idempotency-key", name);
         if let Ok(answer) = request.json(registration_of(name)).try_send().await {
             // 409: the first try is still running. A likely duplicate would be one as well, and would never end.
-            assert!(
-                matches!(answer.status, 201 | 409 | 429 | 500..),
-                "{name}: {} {}",
-                answer.status,
-                answer.text()
-            );
+            assert!(matches!(answer.status, 201 | 409 | 429 | 500..), "{name}: {} {}", answer.status, answer.text());
             if answer.status == 201 {
                 return answer.json()["id"].as_str().expect("an id").to_owned();
             }

@@ -27,23 +27,12 @@ pub struct Answer {
 
 impl Rest {
     pub fn new(base: String) -> Self {
-        let client = Client::builder()
-            .timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(64)
-            .build()
-            .unwrap();
-        Self {
-            client,
-            base,
-            token: None,
-        }
+        let client = Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(64).build().unwrap();
+        Self { client, base, token: None }
     }
 
     pub fn with_token(&self, token: &str) -> Self {
-        Self {
-            token: Some(token.to_owned()),
-            ..self.clone()
-        }
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     pub fn token(&self) -> Option<&str> {
@@ -52,10 +41,7 @@ impl Rest {
 
     /// This client with the token of a user. The password is that of the development profile's users.
     pub async fn login(&self, email: &str) -> Self {
-        let answer = self
-            .post("/auth/login", json!({ "email": email, "password": "password123" }))
-            .await
-            .expect(200);
+        let answer = self.post("/auth/login", json!({ "email": email, "password": "password123" })).await.expect(200);
         self.with_token(answer.json()["token"].as_str().expect("a token"))
     }
 
@@ -81,13 +67,8 @@ impl Rest {
     }
 
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        let request = Request {
-            rest: self,
-            method,
-            path: path.to_owned(),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        };
+        let request =
+            Request { rest: self, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() };
         match &self.token {
             Some(token) => request.header("authorization", &format!("Bearer {token}")),
             None => request,
@@ -114,10 +95,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.insert(
-            HeaderName::try_from(name).unwrap(),
-            HeaderValue::try_from(value).unwrap(),
-        );
+        self.headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
         self
     }
 
@@ -132,27 +110,16 @@ impl Request<'_> {
 
     pub async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.path);
-        self.try_send()
-            .await
-            .unwrap_or_else(|error| panic!("{what}: no answer: {error:?}"))
+        self.try_send().await.unwrap_or_else(|error| panic!("{what}: no answer: {error:?}"))
     }
 
     /// An error when there is no answer.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let url = format!("{}{}", self.rest.base, self.path);
-        let request = self
-            .rest
-            .client
-            .request(self.method, url)
-            .headers(self.headers)
-            .body(self.body);
+        let request = self.rest.client.request(self.method, url).headers(self.headers).body(self.body);
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer {
-            status,
-            headers,
-            body: response.bytes().await?,
-        })
+        Ok(Answer { status, headers, body: response.bytes().await? })
     }
 }
 
@@ -168,12 +135,7 @@ impl Answer {
     #[track_caller]
     pub fn expect_problem(self, status: u16) -> Value {
         let answer = self.expect(status);
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/problem+json"),
-            "body: {}",
-            answer.text()
-        );
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "body: {}", answer.text());
         let problem = answer.json();
         assert_eq!(problem["status"], status, "{problem}");
         assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");

@@ -102,11 +102,7 @@ impl Server {
     /// With the same arguments, so on the same port and data.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.recipe.name);
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.recipe.log())
-            .unwrap();
+        let log = File::options().create(true).append(true).open(self.recipe.log()).unwrap();
         let mut command = self.recipe.command();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(spawn(command));
@@ -174,11 +170,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "--- the end of the log of {}\n{}",
-                self.recipe.name,
-                tail(&self.recipe.log())
-            );
+            eprintln!("--- the end of the log of {}\n{}", self.recipe.name, tail(&self.recipe.log()));
         }
         let Some(mut child) = self.child.take() else {
             return;

@@ -91,16 +91,10 @@ impl Plan {
         let environment = self
             .environment
             .with("WARD_DATABASE_URL", postgres.url())
-            .with(
-                "WARD_DATABASE_SECRET_FILE",
-                folder.path().join("secrets/database").display(),
-            )
+            .with("WARD_DATABASE_SECRET_FILE", folder.path().join("secrets/database").display())
             .with("WARD_TOKENS_KEY_DIR", folder.path().join("secrets/keys").display())
             .with("WARD_NATS_URL", nats.url())
-            .with(
-                "WARD_KAFKA",
-                kafka.as_ref().map_or("embedded".to_owned(), Kafka::brokers),
-            );
+            .with("WARD_KAFKA", kafka.as_ref().map_or("embedded".to_owned(), Kafka::brokers));
         let mut system = System {
             hosts: Vec::new(),
             bridge: None,
@@ -120,12 +114,7 @@ impl Plan {
             let host = Host::start(&name, services, &system.environment, system.folder.path()).await;
             system.hosts.push(host);
         }
-        join_all(
-            self.deployed
-                .iter()
-                .map(|service| system.deploy(service, component(service))),
-        )
-        .await;
+        join_all(self.deployed.iter().map(|service| system.deploy(service, component(service)))).await;
         if system.services.iter().all(|service| self.deployed.contains(service)) {
             for host in &mut system.hosts {
                 host.until_ready().await;
@@ -229,12 +218,7 @@ impl System {
     /// Runs a command of the operator, which has to succeed.
     pub async fn command(&self, arguments: &[&str]) -> String {
         let output = self.try_command(arguments).await;
-        assert!(
-            output.status.success(),
-            "ward {}: {}",
-            arguments.join(" "),
-            said(&output)
-        );
+        assert!(output.status.success(), "ward {}: {}", arguments.join(" "), said(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -248,8 +232,7 @@ impl System {
     }
 
     pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {
-        self.command(&["deploy", service, artifact.as_ref().to_str().unwrap()])
-            .await
+        self.command(&["deploy", service, artifact.as_ref().to_str().unwrap()]).await
     }
 
     /// Another bridge over the same servers, which stands by or takes over.
@@ -277,12 +260,7 @@ impl System {
     pub async fn end(mut self) {
         self.settle().await;
         let letters = self.dead_letters().await;
-        assert_eq!(
-            letters,
-            0,
-            "events are in the dead letters: {}",
-            self.command(&["events", "dead"]).await
-        );
+        assert_eq!(letters, 0, "events are in the dead letters: {}", self.command(&["events", "dead"]).await);
         for host in &mut self.hosts {
             if host.server.id().is_some() {
                 let status = host.stop().await;
@@ -309,16 +287,10 @@ impl System {
     async fn what_is_under_way(&self, client: &async_nats::Client, databases: &[PgPool]) -> Option<u64> {
         let mut sum = 0;
         for database in databases {
-            let rows: i64 = sqlx::query_scalar("select count(*) from ward.outbox")
-                .fetch_one(database)
-                .await
-                .ok()?;
+            let rows: i64 = sqlx::query_scalar("select count(*) from ward.outbox").fetch_one(database).await.ok()?;
             sum += rows as u64;
         }
-        let stream = jetstream::new(client.clone())
-            .get_stream(subject::EVENT_STREAM)
-            .await
-            .ok()?;
+        let stream = jetstream::new(client.clone()).get_stream(subject::EVENT_STREAM).await.ok()?;
         let mut consumers = stream.consumers();
         while let Some(consumer) = consumers.try_next().await.ok()? {
             sum += consumer.num_pending + consumer.num_ack_pending as u64;

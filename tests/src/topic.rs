@@ -38,18 +38,13 @@ pub struct Topic {
 
 impl Topic {
     pub fn new(brokers: &str, name: &str) -> Self {
-        Self {
-            brokers: brokers.to_owned(),
-            name: name.to_owned(),
-        }
+        Self { brokers: brokers.to_owned(), name: name.to_owned() }
     }
 
     /// All records that the topic has now, in order within each partition. None when it does not exist.
     pub async fn read(&self) -> Vec<Record> {
         let topic = self.clone();
-        tokio::task::spawn_blocking(move || topic.read_blocking().unwrap())
-            .await
-            .unwrap()
+        tokio::task::spawn_blocking(move || topic.read_blocking().unwrap()).await.unwrap()
     }
 
     /// Reads until the records satisfy `enough`.
@@ -90,10 +85,7 @@ impl Topic {
                 continue;
             };
             let record = record(&message?);
-            if left
-                .get(&record.partition)
-                .is_some_and(|high| record.offset + 1 >= *high)
-            {
+            if left.get(&record.partition).is_some_and(|high| record.offset + 1 >= *high) {
                 left.remove(&record.partition);
             }
             records.push(record);
@@ -110,9 +102,7 @@ fn record(message: &impl Message) -> Record {
         partition: message.partition(),
         offset: message.offset(),
         key: message.key().map(text),
-        headers: headers
-            .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
-            .collect(),
+        headers: headers.map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect(),
         payload: message.payload().unwrap_or_default().to_vec(),
     }
 }

@@ -37,9 +37,7 @@ const HOSTILE: &str = r#"
 pub fn configuration(services: &[&str]) -> String {
     let text = std::fs::read_to_string(repository().join("deploy/ward.toml")).unwrap();
     let mut table: toml::Table = text.parse().unwrap();
-    let toml::Value::Table(all) = &mut table["services"] else {
-        panic!("deploy/ward.toml has no services")
-    };
+    let toml::Value::Table(all) = &mut table["services"] else { panic!("deploy/ward.toml has no services") };
     all.insert("hostile".to_owned(), toml::from_str(HOSTILE).unwrap());
     all.retain(|name, _| services.contains(&name));
     assert_eq!(all.len(), services.len(), "not all of {services:?} are known");
@@ -68,11 +66,7 @@ impl Host {
             .with("WARD_GATEWAY_LISTEN", &address)
             .with("WARD_GATEWAY_PUBLIC_URL", format!("http://{address}"));
         let recipe = ward(name, &["host"], &configuration(services), &environment, folder);
-        let mut host = Self {
-            server: Server::start(recipe),
-            services: services.to_vec(),
-            address,
-        };
+        let mut host = Self { server: Server::start(recipe), services: services.to_vec(), address };
         host.until_alive().await;
         host
     }
@@ -97,9 +91,7 @@ impl Host {
     pub async fn until_ready(&mut self) {
         let rest = self.rest();
         self.server
-            .until("is ready", async || {
-                rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200)
-            })
+            .until("is ready", async || rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200))
             .await;
     }
 
@@ -111,11 +103,7 @@ impl Host {
     async fn until_alive(&mut self) {
         let rest = self.rest();
         self.server
-            .until("answers", async || {
-                rest.try_get("/healthz")
-                    .await
-                    .is_some_and(|answer| answer.status == 200)
-            })
+            .until("answers", async || rest.try_get("/healthz").await.is_some_and(|answer| answer.status == 200))
             .await;
     }
 }
@@ -131,25 +119,13 @@ pub struct Bridge {
 impl Bridge {
     pub async fn start(environment: &Environment, folder: &Path) -> Self {
         let (listen, grpc) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
-        let environment = environment
-            .clone()
-            .with("WARD_BRIDGE_LISTEN", &listen)
-            .with("WARD_BRIDGE_GRPC_LISTEN", &grpc);
+        let environment =
+            environment.clone().with("WARD_BRIDGE_LISTEN", &listen).with("WARD_BRIDGE_GRPC_LISTEN", &grpc);
         let file = write(folder, "bridge", &configuration(&services()));
-        let recipe = Recipe::new("bridge", program("ward-bridge"), folder)
-            .argument("--config")
-            .argument(file);
-        let recipe = Recipe {
-            environment: environment.0,
-            ..recipe
-        };
+        let recipe = Recipe::new("bridge", program("ward-bridge"), folder).argument("--config").argument(file);
+        let recipe = Recipe { environment: environment.0, ..recipe };
         let status = Rest::new(format!("http://{listen}"));
-        let mut bridge = Self {
-            server: Server::start(recipe),
-            grpc,
-            listen,
-            status,
-        };
+        let mut bridge = Self { server: Server::start(recipe), grpc, listen, status };
         bridge.until_ready().await;
         bridge
     }
@@ -170,19 +146,13 @@ impl Bridge {
     }
 
     pub async fn status(&self) -> Value {
-        eventually("the bridge's status", async || {
-            Some(self.status.try_get("/status").await?.json())
-        })
-        .await
+        eventually("the bridge's status", async || Some(self.status.try_get("/status").await?.json())).await
     }
 
     /// Where its Kafka is, also when it is inside.
     pub async fn brokers(&self) -> String {
         let status = self.status().await;
-        status["kafka"]["brokers"]
-            .as_str()
-            .expect("the status names the brokers")
-            .to_owned()
+        status["kafka"]["brokers"].as_str().expect("the status names the brokers").to_owned()
     }
 
     /// True when every event of the stream is on Kafka.
@@ -194,9 +164,7 @@ impl Bridge {
     pub async fn until_ready(&mut self) {
         let rest = self.status.clone();
         self.server
-            .until("is ready", async || {
-                rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200)
-            })
+            .until("is ready", async || rest.try_get("/readyz").await.is_some_and(|answer| answer.status == 200))
             .await;
     }
 }
@@ -214,10 +182,7 @@ pub async fn command(
     let input = input.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut command = recipe.command();
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command);
         // A command that does not read it has ended already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -245,10 +210,7 @@ fn ward(name: &str, arguments: &[&str], configuration: &str, environment: &Envir
         .arguments([*command, "--config"])
         .argument(file)
         .arguments(rest.iter().copied());
-    Recipe {
-        environment: environment.0.clone(),
-        ..recipe
-    }
+    Recipe { environment: environment.0.clone(), ..recipe }
 }
 
 fn write(folder: &Path, name: &str, configuration: &str) -> PathBuf {

@@ -48,10 +48,7 @@ impl Bus {
         if !self.is_connected() {
             return Err(RequestError::Disconnected);
         }
-        let request = Request::new()
-            .headers(header_map(headers))
-            .payload(payload.into())
-            .timeout(Some(timeout));
+        let request = Request::new().headers(header_map(headers)).payload(payload.into()).timeout(Some(timeout));
         let sent = self.client.send_request(subject, request).await;
         sent.map(reply).map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => RequestError::NoResponders,
@@ -77,10 +74,7 @@ pub(super) fn header_map(headers: &[(&str, String)]) -> HeaderMap {
 }
 
 fn reply(message: Message) -> Reply {
-    let failure = message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get(header::FAILURE));
+    let failure = message.headers.as_ref().and_then(|headers| headers.get(header::FAILURE));
     Reply {
         // A kind that this bridge does not know is a failure all the same.
         failure: failure.map(|kind| FailureKind::parse(kind.as_str()).unwrap_or(FailureKind::Failed)),

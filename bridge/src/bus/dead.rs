@@ -29,10 +29,7 @@ impl Bus {
         let mut headers = event.headers.clone();
         headers.retain(|(name, _)| !name.starts_with("Nats-"));
         let id = event.header(header::MESSAGE_ID).unwrap_or_default();
-        let mut all: Vec<(&str, String)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
+        let mut all: Vec<(&str, String)> = headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         all.extend([
             (header::MESSAGE_ID, format!("{id}/{NAME}/{topic}/{}", event.sequence)),
             (dead_header::REASON, reason.replace(['\r', '\n'], " ")),
@@ -44,11 +41,7 @@ impl Bus {
         let failed = |error: async_nats::Error| BusError::new("store a dead letter in WARD_DEAD", error);
         let stored = self
             .jetstream
-            .publish_with_headers(
-                format!("{}.{NAME}", subject::DEAD),
-                header_map(&all),
-                event.payload.clone(),
-            )
+            .publish_with_headers(format!("{}.{NAME}", subject::DEAD), header_map(&all), event.payload.clone())
             .await
             .map_err(|error| failed(error.into()))?;
         stored.await.map_err(|error| failed(error.into()))?;

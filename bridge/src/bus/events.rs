@@ -63,21 +63,13 @@ impl Reader {
 impl Bus {
     pub async fn stream_state(&self) -> Result<StreamState, BusError> {
         let info = self.event_stream().await?.cached_info().clone();
-        Ok(StreamState {
-            created_ns: info.created.unix_timestamp_nanos(),
-            last_sequence: info.state.last_sequence,
-        })
+        Ok(StreamState { created_ns: info.created.unix_timestamp_nanos(), last_sequence: info.state.last_sequence })
     }
 
     /// Reads what follows `after` in the stream that was made at `created_ns`.
     pub fn read_events(&self, created_ns: i128, after: u64) -> Reader {
         let (events, reader) = mpsc::channel(BUFFER);
-        let cursor = Cursor {
-            bus: self.clone(),
-            created_ns,
-            last: after,
-            events,
-        };
+        let cursor = Cursor { bus: self.clone(), created_ns, last: after, events };
         tokio::spawn(cursor.run());
         Reader(reader)
     }
@@ -185,9 +177,7 @@ fn event(message: &jetstream::Message, expected: u64) -> Option<Event> {
         sequence: info.stream_sequence,
         stored_at_ms: i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
         subject: message.subject.to_string(),
-        headers: headers
-            .filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string())))
-            .collect(),
+        headers: headers.filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string()))).collect(),
         payload: message.payload.clone(),
     })
 }

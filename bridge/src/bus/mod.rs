@@ -49,10 +49,7 @@ pub struct BusError {
 
 impl BusError {
     fn new(what: &'static str, source: impl Into<async_nats::Error>) -> Self {
-        Self {
-            what,
-            source: source.into(),
-        }
+        Self { what, source: source.into() }
     }
 }
 
@@ -77,12 +74,7 @@ impl Bus {
             .map_err(ConnectError::Address)?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(JETSTREAM_TIMEOUT);
-        Ok(Self {
-            client,
-            jetstream,
-            connections,
-            replicas: config.replicas,
-        })
+        Ok(Self { client, jetstream, connections, replicas: config.replicas })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -99,11 +91,7 @@ impl Bus {
     ///
     /// Others learn from it that this process lives: without a listener NATS tells them at once.
     pub async fn answer(&self, subject: String) -> Result<Answering, BusError> {
-        let mut requests = self
-            .client
-            .subscribe(subject)
-            .await
-            .map_err(|error| BusError::new("subscribe", error))?;
+        let mut requests = self.client.subscribe(subject).await.map_err(|error| BusError::new("subscribe", error))?;
         let client = self.client.clone();
         let task = tokio::spawn(async move {
             use futures_util::StreamExt;
@@ -143,10 +131,7 @@ async fn options(config: &Nats, count: Arc<watch::Sender<u64>>) -> Result<Connec
         ConnectOptions::new()
     } else {
         let read = ConnectOptions::with_credentials_file(&config.credentials_file).await;
-        read.map_err(|source| ConnectError::Credentials {
-            path: config.credentials_file.clone(),
-            source,
-        })?
+        read.map_err(|source| ConnectError::Credentials { path: config.credentials_file.clone(), source })?
     };
     Ok(options
         .name("ward-bridge")

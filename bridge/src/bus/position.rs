@@ -61,17 +61,9 @@ impl Lease {
         let alive = bus.answer(alive_subject(holder)).await?;
         let store = bucket(bus).await?;
         loop {
-            let entry = store
-                .entry(KEY)
-                .await
-                .map_err(|e| BusError::new("read the position", e))?;
-            let found: Option<Position> = entry
-                .as_ref()
-                .and_then(|entry| serde_json::from_slice(&entry.value).ok());
-            if let Some(other) = found
-                .as_ref()
-                .and_then(|found| found.holder.as_deref())
-                .filter(|id| *id != holder)
+            let entry = store.entry(KEY).await.map_err(|e| BusError::new("read the position", e))?;
+            let found: Option<Position> = entry.as_ref().and_then(|entry| serde_json::from_slice(&entry.value).ok());
+            if let Some(other) = found.as_ref().and_then(|found| found.holder.as_deref()).filter(|id| *id != holder)
                 && !is_gone(bus, other).await
             {
                 standby();
@@ -82,13 +74,7 @@ impl Lease {
             let revision = entry.map_or(0, |entry| entry.revision);
             match write(&store, revision, &position).await {
                 Ok(revision) => {
-                    return Ok(Self {
-                        store,
-                        revision,
-                        position,
-                        bus: bus.clone(),
-                        _alive: alive,
-                    });
+                    return Ok(Self { store, revision, position, bus: bus.clone(), _alive: alive });
                 }
                 Err(WriteError::Changed) => continue,
                 Err(WriteError::Bus(error)) => return Err(error),
@@ -142,11 +128,7 @@ impl Lease {
     /// The entry is not as it was left. Either an earlier write of ours did arrive although its answer did not, or
     /// somebody else has written.
     async fn recognize(&self, position: &Position) -> Result<u64, PositionError> {
-        let entry = self
-            .store
-            .entry(KEY)
-            .await
-            .map_err(|e| BusError::new("read the position", e))?;
+        let entry = self.store.entry(KEY).await.map_err(|e| BusError::new("read the position", e))?;
         let Some(entry) = entry else {
             return Err(PositionError::TakenOver);
         };
@@ -228,18 +210,10 @@ async fn is_silent(bus: &Bus, holder: &str) -> bool {
 mod tests {
     use super::*;
 
-    const STREAM: StreamState = StreamState {
-        created_ns: 7,
-        last_sequence: 100,
-    };
+    const STREAM: StreamState = StreamState { created_ns: 7, last_sequence: 100 };
 
     fn found(created_ns: i128, floor: u64) -> Option<Position> {
-        Some(Position {
-            created_ns,
-            floor,
-            settled: true,
-            holder: None,
-        })
+        Some(Position { created_ns, floor, settled: true, holder: None })
     }
 
     #[test]

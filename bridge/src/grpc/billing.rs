@@ -36,13 +36,7 @@ impl Billing {
         concurrency: usize,
         default_deadline: Duration,
     ) -> Self {
-        Self {
-            bus,
-            gatekeeper,
-            status,
-            places: Semaphore::new(concurrency),
-            default_deadline,
-        }
+        Self { bus, gatekeeper, status, places: Semaphore::new(concurrency), default_deadline }
     }
 
     async fn open(&self, request: Request<BillingRequest>) -> Result<BillingResponse, Status> {
@@ -65,22 +59,14 @@ impl Billing {
         let mut headers = headers.to_vec();
         headers.extend(metadata::traceparent(request.metadata()).map(|trace| (header::TRACEPARENT, trace)));
         let arguments = arguments(request.into_inner());
-        let asked = self.bus.request(
-            format!("{}.billing.accounts.open", subject::CALL),
-            &headers,
-            arguments,
-            left,
-        );
+        let asked = self.bus.request(format!("{}.billing.accounts.open", subject::CALL), &headers, arguments, left);
         let response = outcome::response(asked.await);
         call.ended();
         response
     }
 
     fn count(&self, code: tonic::Code, began: Instant) {
-        let labels = Rpc {
-            method: "CreateBillingAccount",
-            code: code_name(code),
-        };
+        let labels = Rpc { method: "CreateBillingAccount", code: code_name(code) };
         self.status.metrics.grpc_requests.get_or_create(&labels).inc();
         self.status.metrics.grpc_seconds.observe(began.elapsed().as_secs_f64());
     }
@@ -113,10 +99,7 @@ struct Call {
 
 impl Call {
     fn new(bus: &Bus) -> Self {
-        Self {
-            id: uuid::Uuid::new_v4().to_string(),
-            bus: Some(bus.clone()),
-        }
+        Self { id: uuid::Uuid::new_v4().to_string(), bus: Some(bus.clone()) }
     }
 
     fn ended(mut self) {

@@ -36,11 +36,7 @@ pub async fn watch(reporter: HealthReporter, bus: Bus, status: Arc<Status>, mut 
 }
 
 async fn report(reporter: &HealthReporter, answers: bool) {
-    let state = if answers {
-        ServingStatus::Serving
-    } else {
-        ServingStatus::NotServing
-    };
+    let state = if answers { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in NAMES {
         reporter.set_service_status(name, state).await;
     }
@@ -53,14 +49,7 @@ async fn billing_answers(bus: &Bus) -> bool {
         (header::CONTRACT, CONTRACT.to_owned()),
         (header::DEADLINE_MS, ASK_TIMEOUT.as_millis().to_string()),
     ];
-    let arguments = json!({ "patient-id": uuid::Uuid::nil().to_string() })
-        .to_string()
-        .into_bytes();
-    let asked = bus.request(
-        format!("{}.billing.accounts.get", subject::CALL),
-        &headers,
-        arguments,
-        ASK_TIMEOUT,
-    );
+    let arguments = json!({ "patient-id": uuid::Uuid::nil().to_string() }).to_string().into_bytes();
+    let asked = bus.request(format!("{}.billing.accounts.get", subject::CALL), &headers, arguments, ASK_TIMEOUT);
     matches!(asked.await, Ok(_) | Err(RequestError::TimedOut))
 }

@@ -12,9 +12,7 @@ const WAY_BACK: Duration = Duration::from_millis(5);
 /// How long the call may take: what the caller waits, else `default`.
 pub fn deadline(metadata: &MetadataMap, default: Duration) -> Duration {
     let asked = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    asked.and_then(timeout).map_or(default, |asked| {
-        asked.saturating_sub(WAY_BACK).max(Duration::from_millis(1))
-    })
+    asked.and_then(timeout).map_or(default, |asked| asked.saturating_sub(WAY_BACK).max(Duration::from_millis(1)))
 }
 
 /// The W3C trace context, if it is one.
@@ -45,11 +43,7 @@ fn is_traceparent(text: &str) -> bool {
     let lengths = [2, 32, 16, 2];
     let parts: Vec<&str> = text.split('-').collect();
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    parts.len() == lengths.len()
-        && parts
-            .iter()
-            .zip(lengths)
-            .all(|(part, length)| part.len() == length && is_hex(part))
+    parts.len() == lengths.len() && parts.iter().zip(lengths).all(|(part, length)| part.len() == length && is_hex(part))
 }
 
 #[cfg(test)]
@@ -80,14 +74,8 @@ mod tests {
 
     #[test]
     fn passes_on_only_a_proper_trace() {
-        assert!(is_traceparent(
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-        ));
-        for text in [
-            "",
-            "00-0af7-b7ad-01",
-            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        ] {
+        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        for text in ["", "00-0af7-b7ad-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
             assert!(!is_traceparent(text), "{text}");
         }
     }

@@ -36,10 +36,9 @@ pub fn response(asked: Result<Reply, RequestError>) -> Result<BillingResponse, S
         return Err(failure(kind));
     }
     match serde_json::from_slice(&reply.payload) {
-        Ok(Answer::Ok(account)) => Ok(BillingResponse {
-            account_id: account.id,
-            status: account.status.to_uppercase(),
-        }),
+        Ok(Answer::Ok(account)) => {
+            Ok(BillingResponse { account_id: account.id, status: account.status.to_uppercase() })
+        }
         Ok(Answer::Err(fault)) => Err(refusal(fault)),
         Err(error) => {
             tracing::error!(%error, "billing's answer cannot be read");
@@ -86,20 +85,14 @@ mod tests {
     use tonic::Code;
 
     fn answered(payload: &str) -> Result<BillingResponse, Status> {
-        response(Ok(Reply {
-            failure: None,
-            payload: payload.to_owned().into(),
-        }))
+        response(Ok(Reply { failure: None, payload: payload.to_owned().into() }))
     }
 
     #[test]
     fn an_account_is_answered_with_its_status_in_capitals() {
         let account = r#"{"ok":{"id":"a","patient-id":"p","status":"active","opened-at":"2026-01-10T09:30:00Z"}}"#;
         let response = answered(account).unwrap();
-        assert_eq!(
-            (response.account_id.as_str(), response.status.as_str()),
-            ("a", "ACTIVE")
-        );
+        assert_eq!((response.account_id.as_str(), response.status.as_str()), ("a", "ACTIVE"));
     }
 
     #[test]
@@ -120,10 +113,7 @@ mod tests {
             (FailureKind::Failed, Code::Internal),
         ];
         for (kind, code) in expected {
-            let reply = Reply {
-                failure: Some(kind),
-                payload: "{}".into(),
-            };
+            let reply = Reply { failure: Some(kind), payload: "{}".into() };
             assert_eq!(response(Ok(reply)).unwrap_err().code(), code);
             let inner = answered(&format!(r#"{{"err":{{"call":"{}"}}}}"#, kind.name())).unwrap_err();
             assert_eq!(inner.code(), code);

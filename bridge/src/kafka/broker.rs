@@ -45,11 +45,7 @@ impl Broker {
             Some(holder) => embedded_address(holder.client()).unwrap_or_default(),
             None => config.brokers.clone(),
         };
-        let broker = Self {
-            base: base(config, &addresses)?,
-            addresses,
-            embedded,
-        };
+        let broker = Self { base: base(config, &addresses)?, addresses, embedded };
         let trial: Result<BaseProducer<Quiet>, _> = broker.producer_config().create_with_context(Quiet);
         trial.map_err(BrokerError::Settings)?;
         Ok(broker)
@@ -119,9 +115,7 @@ fn text(value: &toml::Value) -> Option<String> {
 
 fn start_embedded(topics: &[String]) -> Result<BaseProducer<Quiet>, KafkaError> {
     let mut config = ClientConfig::new();
-    config
-        .set("test.mock.num.brokers", "1")
-        .set("client.id", "ward-bridge-embedded");
+    config.set("test.mock.num.brokers", "1").set("client.id", "ward-bridge-embedded");
     let holder: BaseProducer<Quiet> = config.create_with_context(Quiet)?;
     if let Some(cluster) = holder.client().mock_cluster() {
         for topic in topics {

@@ -22,20 +22,13 @@ struct UnderWay {
 impl Flight {
     /// Nothing is under way, and everything up to `floor` is done.
     pub fn new(floor: u64) -> Self {
-        Self {
-            floor,
-            taken: floor,
-            under_way: VecDeque::new(),
-        }
+        Self { floor, taken: floor, under_way: VecDeque::new() }
     }
 
     /// Takes the event at `sequence`, of which `records` records have to be confirmed.
     pub fn take(&mut self, sequence: u64, records: usize) {
         self.taken = sequence;
-        self.under_way.push_back(UnderWay {
-            sequence,
-            open: records,
-        });
+        self.under_way.push_back(UnderWay { sequence, open: records });
         self.settle();
     }
 

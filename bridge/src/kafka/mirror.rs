@@ -80,10 +80,7 @@ impl Mirror {
             true => (None, stream.last_sequence.saturating_sub(EMBEDDED_REFILL)),
             false => self.lease().await?,
         };
-        self.status
-            .metrics
-            .position
-            .set(i64::try_from(floor).unwrap_or(i64::MAX));
+        self.status.metrics.position.set(i64::try_from(floor).unwrap_or(i64::MAX));
         let created_ns = lease.as_ref().map_or(stream.created_ns, Lease::created_ns);
         let mut reader = self.bus.read_events(created_ns, floor);
         let in_question = self.bus.stream_state().await?.last_sequence;

@@ -23,21 +23,11 @@ pub fn patient_event(kind: &str, id: &str, version: u64, data: &[u8]) -> Result<
         }
         _ => return Err(Malformed::NotOfAPatient),
     };
-    Ok(PatientEvent {
-        event_id: id.to_owned(),
-        version,
-        ..event
-    })
+    Ok(PatientEvent { event_id: id.to_owned(), version, ..event })
 }
 
 fn event(kind: &str, patient_id: String, name: String, email: String) -> PatientEvent {
-    PatientEvent {
-        patient_id,
-        name,
-        email,
-        event_type: kind.to_owned(),
-        ..PatientEvent::default()
-    }
+    PatientEvent { patient_id, name, email, event_type: kind.to_owned(), ..PatientEvent::default() }
 }
 
 #[cfg(test)]
@@ -55,12 +45,7 @@ mod tests {
         let event = patient_event("patient.registered", "e", 1, &registered.encode_to_vec()).unwrap();
         // Fields 1 to 4 as the old consumers know them, byte by byte.
         let mut old = Vec::new();
-        for (field, text) in [
-            (1, "p"),
-            (2, "John Doe"),
-            (3, "john@example.com"),
-            (4, "PATIENT_CREATED"),
-        ] {
+        for (field, text) in [(1, "p"), (2, "John Doe"), (3, "john@example.com"), (4, "PATIENT_CREATED")] {
             old.extend([field << 3 | 2, text.len() as u8]);
             old.extend(text.as_bytes());
         }
@@ -73,10 +58,7 @@ mod tests {
         let deleted = PatientDeleted { patient_id: "p".into() };
         let event = patient_event("patient.deleted", "e", 3, &deleted.encode_to_vec()).unwrap();
         assert_eq!(event.event_type, "PATIENT_DELETED");
-        assert_eq!(
-            (event.patient_id.as_str(), event.name.as_str(), event.email.as_str()),
-            ("p", "", "")
-        );
+        assert_eq!((event.patient_id.as_str(), event.name.as_str(), event.email.as_str()), ("p", "", ""));
     }
 
     #[test]

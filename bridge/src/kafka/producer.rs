@@ -85,10 +85,7 @@ impl Producer {
 fn base_record(record: &Record, ticket: Box<Ticket>) -> BaseRecord<'_, str, [u8], Box<Ticket>> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
-        headers = headers.insert(Header {
-            key,
-            value: Some(value),
-        });
+        headers = headers.insert(Header { key, value: Some(value) });
     }
     BaseRecord::with_opaque_to(&record.topic, ticket)
         .key(record.key.as_str())
@@ -113,10 +110,7 @@ impl ProducerContext for Context {
             Err((error, _)) => outcome(error),
         };
         // A session that has ended does not listen any more.
-        let _ = self.reports.send(Report {
-            ticket: *ticket,
-            outcome,
-        });
+        let _ = self.reports.send(Report { ticket: *ticket, outcome });
     }
 }
 
@@ -126,8 +120,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.status
-            .set_kafka(statistics.brokers.values().any(|broker| broker.state == "UP"));
+        self.status.set_kafka(statistics.brokers.values().any(|broker| broker.state == "UP"));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -50,32 +50,17 @@ pub fn id(event: &Event) -> Option<&str> {
 
 /// The record that `event` becomes on the target's topic.
 pub fn record(event: &Event, target: &Target) -> Result<Record, Malformed> {
-    let attribute = |name| {
-        event
-            .header(name)
-            .filter(|value| !value.is_empty())
-            .ok_or(Malformed::Missing(name))
-    };
+    let attribute = |name| event.header(name).filter(|value| !value.is_empty()).ok_or(Malformed::Missing(name));
     let id = attribute(ce::ID)?;
     let key = attribute(ce::SUBJECT)?;
     let payload = match target.format {
         Format::Event => event.payload.clone(),
         Format::PatientEvent => {
-            let version = event
-                .header(ce::VERSION)
-                .and_then(|version| version.parse().ok())
-                .unwrap_or(0);
-            patient_event(&target.event, id, version, &event.payload)?
-                .encode_to_vec()
-                .into()
+            let version = event.header(ce::VERSION).and_then(|version| version.parse().ok()).unwrap_or(0);
+            patient_event(&target.event, id, version, &event.payload)?.encode_to_vec().into()
         }
     };
-    Ok(Record {
-        topic: target.topic.clone(),
-        key: key.to_owned(),
-        payload,
-        headers: headers(event),
-    })
+    Ok(Record { topic: target.topic.clone(), key: key.to_owned(), payload, headers: headers(event) })
 }
 
 /// The type of an event, unless the message is for somebody else.
@@ -88,19 +73,13 @@ fn kind(event: &Event) -> Option<&str> {
 
 /// A dead letter of the mirror that the operator has sent again.
 fn is_brought_back(event: &Event) -> bool {
-    event
-        .subject
-        .strip_prefix(subject::REPLAY)
-        .and_then(|rest| rest.strip_prefix('.'))
-        == Some(NAME)
+    event.subject.strip_prefix(subject::REPLAY).and_then(|rest| rest.strip_prefix('.')) == Some(NAME)
 }
 
 /// CloudEvents attributes as Kafka's binding names them, and the trace.
 fn headers(event: &Event) -> Vec<(String, String)> {
     let attributes = event.headers.iter().filter(|(name, _)| name.starts_with("ce-"));
-    let mut headers: Vec<_> = attributes
-        .map(|(name, value)| (ce::on_kafka(name), value.clone()))
-        .collect();
+    let mut headers: Vec<_> = attributes.map(|(name, value)| (ce::on_kafka(name), value.clone())).collect();
     headers.sort();
     headers.push((CONTENT_TYPE.to_owned(), PROTOBUF.to_owned()));
     if let Some(trace) = event.header(header::TRACEPARENT) {
@@ -126,11 +105,7 @@ mod tests {
     }
 
     fn row(event: &str, topic: &str, format: Format) -> Target {
-        Target {
-            event: event.to_owned(),
-            topic: topic.to_owned(),
-            format,
-        }
+        Target { event: event.to_owned(), topic: topic.to_owned(), format }
     }
 
     fn topics(event: &Event, table: &[Target]) -> Vec<String> {
@@ -144,16 +119,10 @@ mod tests {
             row("patient.deleted", "patient.deleted", Format::Event),
             row("patient.updated", "patient", Format::PatientEvent),
         ];
-        assert_eq!(
-            topics(&event("ward.event.patient.deleted", &[]), &table),
-            ["patient", "patient.deleted"]
-        );
+        assert_eq!(topics(&event("ward.event.patient.deleted", &[]), &table), ["patient", "patient.deleted"]);
         assert!(topics(&event("ward.event.visit.ended", &[]), &table).is_empty());
         let back = [("ce-type", "patient.deleted"), ("Ward-Topic", "patient.deleted")];
-        assert_eq!(
-            topics(&event("ward.replay.bridge.kafka", &back), &table),
-            ["patient.deleted"]
-        );
+        assert_eq!(topics(&event("ward.replay.bridge.kafka", &back), &table), ["patient.deleted"]);
         assert!(topics(&event("ward.replay.billing.registrations", &back), &table).is_empty());
     }
 
@@ -172,17 +141,7 @@ mod tests {
         assert_eq!((record.topic.as_str(), record.key.as_str()), ("t", "p"));
         assert_eq!(record.payload, event.payload);
         let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "ce_aggregateversion",
-                "ce_id",
-                "ce_subject",
-                "ce_type",
-                "content-type",
-                "traceparent"
-            ]
-        );
+        assert_eq!(names, ["ce_aggregateversion", "ce_id", "ce_subject", "ce_type", "content-type", "traceparent"]);
     }
 
     #[test]

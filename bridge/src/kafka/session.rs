@@ -72,13 +72,7 @@ pub struct Session {
 
 impl Session {
     pub fn new(parts: Parts, producer: Producer, reports: UnboundedReceiver<Report>) -> Self {
-        Self {
-            flight: Flight::new(parts.floor),
-            written: parts.floor,
-            parts,
-            producer,
-            reports,
-        }
+        Self { flight: Flight::new(parts.floor), written: parts.floor, parts, producer, reports }
     }
 
     /// Mirrors until `stop`, then lets what is under way arrive.
@@ -88,12 +82,7 @@ impl Session {
             Ok(()) => self.land().await,
             Err(error) => Err(error),
         };
-        let Self {
-            producer,
-            parts,
-            flight,
-            ..
-        } = self;
+        let Self { producer, parts, flight, .. } = self;
         // Blocks for a moment; and only when it is gone may another session look at the topics.
         let _ = tokio::task::spawn_blocking(|| producer.discard()).await;
         landed?;
@@ -168,18 +157,12 @@ impl Session {
     }
 
     async fn send(&mut self, record: Record, event: &Arc<Event>) -> Result<(), SessionError> {
-        let ticket = Ticket {
-            event: Arc::clone(event),
-            topic: record.topic.clone(),
-        };
+        let ticket = Ticket { event: Arc::clone(event), topic: record.topic.clone() };
         match self.producer.send(&record, ticket).await {
             Ok(()) | Err(Outcome::Delivered) => Ok(()),
             // Refused before it was in any batch: it is this record and no other.
             Err(Outcome::Refused(reason)) => self.bury(event, &record.topic, &reason).await,
-            Err(Outcome::Broken(reason)) => Err(SessionError::Broken {
-                topic: record.topic,
-                reason,
-            }),
+            Err(Outcome::Broken(reason)) => Err(SessionError::Broken { topic: record.topic, reason }),
         }
     }
 
@@ -187,21 +170,14 @@ impl Session {
         let Ticket { event, topic } = report.ticket;
         match report.outcome {
             Outcome::Delivered => {
-                self.parts
-                    .status
-                    .metrics
-                    .delivered
-                    .get_or_create(&Topic { topic })
-                    .inc();
+                self.parts.status.metrics.delivered.get_or_create(&Topic { topic }).inc();
                 self.flight.confirm(event.sequence);
                 Ok(())
             }
             Outcome::Refused(reason) if self.flight.len() == 1 => self.bury(&event, &topic, &reason).await,
-            Outcome::Refused(reason) => Err(SessionError::RefusedAmongOthers {
-                topic,
-                reason,
-                taken: self.flight.taken(),
-            }),
+            Outcome::Refused(reason) => {
+                Err(SessionError::RefusedAmongOthers { topic, reason, taken: self.flight.taken() })
+            }
             Outcome::Broken(reason) => Err(SessionError::Broken { topic, reason }),
         }
     }
@@ -216,9 +192,7 @@ impl Session {
             reason,
             "Kafka will not take an event; it is in the dead letters, ward.dead.bridge.kafka"
         );
-        let labels = Topic {
-            topic: topic.to_owned(),
-        };
+        let labels = Topic { topic: topic.to_owned() };
         self.parts.status.metrics.dead.get_or_create(&labels).inc();
         self.flight.confirm(event.sequence);
         Ok(())
@@ -251,10 +225,7 @@ impl Session {
         let until = Instant::now() + LAND_WITHIN;
         while !self.flight.is_empty() {
             let Ok(Some(report)) = tokio::time::timeout_at(until, self.reports.recv()).await else {
-                tracing::warn!(
-                    events = self.flight.len(),
-                    "events under way to Kafka are left for the next start"
-                );
+                tracing::warn!(events = self.flight.len(), "events under way to Kafka are left for the next start");
                 break;
             };
             self.settle(report).await?;
@@ -265,12 +236,8 @@ impl Session {
 
     fn show(&self) {
         let metrics = &self.parts.status.metrics;
-        metrics
-            .in_flight
-            .set(i64::try_from(self.flight.len()).unwrap_or(i64::MAX));
-        metrics
-            .position
-            .set(i64::try_from(self.flight.floor()).unwrap_or(i64::MAX));
+        metrics.in_flight.set(i64::try_from(self.flight.len()).unwrap_or(i64::MAX));
+        metrics.position.set(i64::try_from(self.flight.floor()).unwrap_or(i64::MAX));
     }
 }
 

@@ -79,12 +79,7 @@ fn tails(consumer: &BaseConsumer<Quiet>, topic: &str) -> Result<Vec<Tail>, Kafka
     let mut tails = Vec::new();
     for partition in found.partitions().iter().map(|partition| partition.id()) {
         let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
-        tails.push(Tail {
-            partition,
-            low,
-            high,
-            window: FIRST_WINDOW,
-        });
+        tails.push(Tail { partition, low, high, window: FIRST_WINDOW });
     }
     tails.retain(|tail| tail.low < tail.high);
     Ok(tails)
@@ -112,10 +107,7 @@ fn read(
                 let written_ms = message.timestamp().to_millis().unwrap_or(i64::MAX);
                 firsts.entry(message.partition()).or_insert(written_ms);
                 present.extend(event_id(&message).map(|id| (topic.to_owned(), id)));
-                if ends
-                    .get(&message.partition())
-                    .is_some_and(|end| message.offset() + 1 >= *end)
-                {
+                if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
                     ends.remove(&message.partition());
                 }
             }

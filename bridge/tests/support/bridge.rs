@@ -33,11 +33,7 @@ format = "event"
 impl Bridge {
     /// Starts a bridge with further lines for `[bridge.kafka]`.
     pub fn start(nats: &Nats, brokers: &str, kafka: &str) -> Self {
-        Self::start_with(
-            nats,
-            "development",
-            &format!("[bridge.kafka]\nbrokers = {brokers:?}\n{kafka}\n{TABLE}"),
-        )
+        Self::start_with(nats, "development", &format!("[bridge.kafka]\nbrokers = {brokers:?}\n{kafka}\n{TABLE}"))
     }
 
     pub fn start_with(nats: &Nats, profile: &str, more: &str) -> Self {
@@ -53,19 +49,11 @@ impl Bridge {
         let child = Command::new(env!("CARGO_BIN_EXE_ward-bridge"))
             .arg("--config")
             .arg(&file)
-            .env(
-                "WARD_LOG_LEVEL",
-                std::env::var("WARD_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()),
-            )
+            .env("WARD_LOG_LEVEL", std::env::var("WARD_TEST_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Self {
-            child,
-            http,
-            grpc,
-            _directory: directory,
-        }
+        Self { child, http, grpc, _directory: directory }
     }
 
     /// kill -9.
@@ -90,9 +78,7 @@ impl Bridge {
     pub async fn wait_until(&self, pointer: &str, value: impl Into<Value>) {
         let value = value.into();
         eventually(&format!("{pointer} is {value}"), async || {
-            self.status()
-                .await
-                .filter(|status| status.pointer(pointer) == Some(&value))
+            self.status().await.filter(|status| status.pointer(pointer) == Some(&value))
         })
         .await;
     }

@@ -67,11 +67,7 @@ impl Kafka {
             if seen.len() >= count {
                 return seen;
             }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{} of {count} records on {topic}",
-                seen.len()
-            );
+            assert!(began.elapsed() < PATIENCE, "{} of {count} records on {topic}", seen.len());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -89,17 +85,12 @@ pub fn read(brokers: &str, topic: &str) -> Vec<Seen> {
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|p| p.id()).collect();
-    partitions
-        .into_iter()
-        .flat_map(|partition| read_partition(&consumer, topic, partition))
-        .collect()
+    partitions.into_iter().flat_map(|partition| read_partition(&consumer, topic, partition)).collect()
 }
 
 fn read_partition(consumer: &BaseConsumer, topic: &str, partition: i32) -> Vec<Seen> {
     let mut assignment = TopicPartitionList::new();
-    assignment
-        .add_partition_offset(topic, partition, Offset::Beginning)
-        .unwrap();
+    assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     consumer.assign(&assignment).unwrap();
     let mut seen = Vec::new();
     loop {
@@ -121,12 +112,7 @@ fn headers(message: &impl Message) -> BTreeMap<String, String> {
     let headers = message.headers().unwrap();
     headers
         .iter()
-        .map(|header| {
-            (
-                header.key.to_owned(),
-                String::from_utf8_lossy(header.value.unwrap()).into_owned(),
-            )
-        })
+        .map(|header| (header.key.to_owned(), String::from_utf8_lossy(header.value.unwrap()).into_owned()))
         .collect()
 }
 
@@ -134,22 +120,13 @@ fn headers(message: &impl Message) -> BTreeMap<String, String> {
 pub fn assert_complete_and_ordered(seen: &[Seen], count: u64) {
     let mut ids: Vec<&str> = seen.iter().map(Seen::id).collect();
     ids.sort_unstable();
-    let doubled: Vec<_> = ids
-        .windows(2)
-        .filter(|pair| pair[0] == pair[1])
-        .map(|pair| pair[0])
-        .collect();
+    let doubled: Vec<_> = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     assert!(doubled.is_empty(), "doubled: {doubled:?}");
-    let lost: Vec<_> = (0..count)
-        .filter(|n| ids.binary_search(&format!("event-{n}").as_str()).is_err())
-        .collect();
+    let lost: Vec<_> = (0..count).filter(|n| ids.binary_search(&format!("event-{n}").as_str()).is_err()).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     for record in seen {
         let before = last.insert(&record.key, record.version());
-        assert!(
-            before < Some(record.version()),
-            "out of order: {record:?} after {before:?}"
-        );
+        assert!(before < Some(record.version()), "out of order: {record:?} after {before:?}");
     }
 }

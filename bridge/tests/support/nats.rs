@@ -35,10 +35,7 @@ impl Nats {
     }
 
     pub async fn client(&self) -> Client {
-        eventually("nats-server accepts", async || {
-            async_nats::connect(self.url()).await.ok()
-        })
-        .await
+        eventually("nats-server accepts", async || async_nats::connect(self.url()).await.ok()).await
     }
 
     /// kill -9.
@@ -55,10 +52,9 @@ impl Nats {
     /// The streams that the host makes.
     pub async fn with_streams(self) -> Self {
         let jetstream = jetstream::new(self.client().await);
-        for (name, subjects) in [
-            ("WARD_EVENTS", vec!["ward.event.>", "ward.replay.>"]),
-            ("WARD_DEAD", vec!["ward.dead.>"]),
-        ] {
+        for (name, subjects) in
+            [("WARD_EVENTS", vec!["ward.event.>", "ward.replay.>"]), ("WARD_DEAD", vec!["ward.dead.>"])]
+        {
             let config = stream::Config {
                 name: name.to_owned(),
                 subjects: subjects.into_iter().map(str::to_owned).collect(),
@@ -99,23 +95,14 @@ pub struct Clinic {
 
 impl Clinic {
     pub async fn new(nats: &Nats) -> Self {
-        Self {
-            jetstream: jetstream::new(nats.client().await),
-        }
+        Self { jetstream: jetstream::new(nats.client().await) }
     }
 
     /// Publishes registrations `numbers`, spread over `patients` patients; each carries its number as the id.
     pub async fn register(&self, numbers: std::ops::Range<u64>, patients: u64) {
         for number in numbers {
             let patient = format!("patient-{}", number % patients);
-            self.publish(
-                "patient.registered",
-                &format!("event-{number}"),
-                &patient,
-                number,
-                "John Doe",
-            )
-            .await;
+            self.publish("patient.registered", &format!("event-{number}"), &patient, number, "John Doe").await;
         }
     }
 
@@ -150,9 +137,7 @@ impl Clinic {
 
     async fn store(&self, subject: &str, headers: &HeaderMap, payload: &[u8]) -> Option<()> {
         let payload = payload.to_vec().into();
-        let sent = self
-            .jetstream
-            .publish_with_headers(subject.to_owned(), headers.clone(), payload);
+        let sent = self.jetstream.publish_with_headers(subject.to_owned(), headers.clone(), payload);
         sent.await.ok()?.await.ok().map(|_| ())
     }
 
@@ -183,10 +168,7 @@ pub enum Answer {
 impl Billing {
     pub async fn start(nats: &Nats, answer: impl Fn(&Message) -> Answer + Send + 'static) -> Self {
         let client = nats.client().await;
-        let mut subscription = client
-            .queue_subscribe("ward.call.billing.accounts.*", "billing".into())
-            .await
-            .unwrap();
+        let mut subscription = client.queue_subscribe("ward.call.billing.accounts.*", "billing".into()).await.unwrap();
         client.flush().await.unwrap();
         let (sender, requests) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
@@ -212,10 +194,7 @@ impl Billing {
     }
 
     pub async fn request(&mut self) -> Message {
-        tokio::time::timeout(super::PATIENCE, self.requests.recv())
-            .await
-            .unwrap()
-            .unwrap()
+        tokio::time::timeout(super::PATIENCE, self.requests.recv()).await.unwrap().unwrap()
     }
 }
 

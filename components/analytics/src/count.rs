@@ -19,15 +19,7 @@ pub fn registered(ports: &(impl Marks + Counts), id: PatientId, day: Date) -> Re
         Registration::Timely => 1,
         Registration::AfterDeletion => 0,
     };
-    ports.add(
-        id.bucket(),
-        Delta {
-            registered: 1,
-            active,
-            ..Delta::default()
-        },
-        Some(day),
-    )
+    ports.add(id.bucket(), Delta { registered: 1, active, ..Delta::default() }, Some(day))
 }
 
 pub fn deleted(ports: &(impl Marks + Counts), id: PatientId) -> Result<(), StoreError> {
@@ -38,27 +30,12 @@ pub fn deleted(ports: &(impl Marks + Counts), id: PatientId) -> Result<(), Store
         Deletion::Timely => -1,
         Deletion::BeforeRegistration => 0,
     };
-    ports.add(
-        id.bucket(),
-        Delta {
-            deleted: 1,
-            active,
-            ..Delta::default()
-        },
-        None,
-    )
+    ports.add(id.bucket(), Delta { deleted: 1, active, ..Delta::default() }, None)
 }
 
 pub fn account_opened(ports: &(impl Marks + Counts), id: PatientId) -> Result<(), StoreError> {
     match ports.account_opened(id)? {
-        true => ports.add(
-            id.bucket(),
-            Delta {
-                accounts_opened: 1,
-                ..Delta::default()
-            },
-            None,
-        ),
+        true => ports.add(id.bucket(), Delta { accounts_opened: 1, ..Delta::default() }, None),
         false => Ok(()),
     }
 }
@@ -81,12 +58,7 @@ mod tests {
     }
 
     fn expected() -> Totals {
-        Totals {
-            registered: 2,
-            active: 1,
-            deleted: 1,
-            accounts_opened: 2,
-        }
+        Totals { registered: 2, active: 1, deleted: 1, accounts_opened: 2 }
     }
 
     #[test]

@@ -16,16 +16,10 @@ pub fn describe() -> Component {
         openapi: include_str!("../openapi.json").to_owned(),
         routes: vec![
             get("getSummary", "/api/analytics/summary", roles(READERS)),
-            Route {
-                live: true,
-                ..get("followSummary", "/api/analytics/live", roles(READERS))
-            },
+            Route { live: true, ..get("followSummary", "/api/analytics/live", roles(READERS)) },
         ],
         functions: Vec::new(),
-        subscriptions: vec![subscription(
-            "count",
-            &[PATIENT_REGISTERED, PATIENT_DELETED, ACCOUNT_OPENED],
-        )],
+        subscriptions: vec![subscription("count", &[PATIENT_REGISTERED, PATIENT_DELETED, ACCOUNT_OPENED])],
         publishes: Vec::new(),
         migrations: migrations(&[("counts", include_str!("../migrations/1_counts.sql"))]),
     }

@@ -56,9 +56,7 @@ impl Subscribed for Analytics {
 }
 
 fn id(text: &str) -> Result<PatientId, Disposition> {
-    Uuid::try_parse(text)
-        .map(PatientId)
-        .map_err(|_| reject("the patient's id is not a UUID"))
+    Uuid::try_parse(text).map(PatientId).map_err(|_| reject("the patient's id is not a UUID"))
 }
 
 /// The clinic's day, if the event says so.

@@ -21,10 +21,8 @@ fn get(ports: &impl Ports) -> Result<Response, Problem> {
 }
 
 fn body(Summary { totals, days }: &Summary) -> Value {
-    let days: Vec<_> = days
-        .iter()
-        .map(|day| json!({ "day": write_date(day.day), "registered": day.registered }))
-        .collect();
+    let days: Vec<_> =
+        days.iter().map(|day| json!({ "day": write_date(day.day), "registered": day.registered })).collect();
     json!({
         "patients": { "registered": totals.registered, "active": totals.active, "deleted": totals.deleted },
         "accounts": { "opened": totals.accounts_opened },
@@ -69,10 +67,7 @@ mod tests {
 
     #[test]
     fn a_store_that_cannot_be_reached_is_a_503() {
-        let fake = Fake {
-            broken: true,
-            ..Fake::default()
-        };
+        let fake = Fake { broken: true, ..Fake::default() };
         assert_eq!(handle(&fake, &Request::test("getSummary")).status, 503);
     }
 }

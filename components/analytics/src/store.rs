@@ -45,24 +45,12 @@ pub struct Host;
 impl Marks for Host {
     fn registered(&self, id: PatientId, day: Date) -> Result<Option<Registration>, StoreError> {
         let row: Option<(bool,)> = sql::query(MARK_REGISTERED, params![id.0, day])?.first()?;
-        Ok(row.map(|(deleted,)| {
-            if deleted {
-                Registration::AfterDeletion
-            } else {
-                Registration::Timely
-            }
-        }))
+        Ok(row.map(|(deleted,)| if deleted { Registration::AfterDeletion } else { Registration::Timely }))
     }
 
     fn deleted(&self, id: PatientId) -> Result<Option<Deletion>, StoreError> {
         let row: Option<(bool,)> = sql::query(MARK_DELETED, params![id.0])?.first()?;
-        Ok(row.map(|(registered,)| {
-            if registered {
-                Deletion::Timely
-            } else {
-                Deletion::BeforeRegistration
-            }
-        }))
+        Ok(row.map(|(registered,)| if registered { Deletion::Timely } else { Deletion::BeforeRegistration }))
     }
 
     fn account_opened(&self, id: PatientId) -> Result<bool, StoreError> {
@@ -76,31 +64,18 @@ impl Counts for Host {
         if let Some(day) = day {
             sql::execute(ADD_DAY, params![day, bucket, delta.registered])?;
         }
-        let Delta {
-            registered,
-            active,
-            deleted,
-            accounts_opened,
-        } = delta;
+        let Delta { registered, active, deleted, accounts_opened } = delta;
         sql::execute(ADD, params![bucket, registered, active, deleted, accounts_opened]).map(drop)
     }
 
     fn totals(&self) -> Result<Totals, StoreError> {
         let (registered, active, deleted, accounts_opened) = sql::query(TOTALS, params![])?.one()?;
-        Ok(Totals {
-            registered,
-            active,
-            deleted,
-            accounts_opened,
-        })
+        Ok(Totals { registered, active, deleted, accounts_opened })
     }
 
     fn days(&self, first: Date, last: Date) -> Result<Vec<Day>, StoreError> {
         let rows: Vec<(Date, i64)> = sql::query(DAYS, params![first, last])?.all()?;
-        Ok(rows
-            .into_iter()
-            .map(|(day, registered)| Day { day, registered })
-            .collect())
+        Ok(rows.into_iter().map(|(day, registered)| Day { day, registered }).collect())
     }
 }
 

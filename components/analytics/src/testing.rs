@@ -31,21 +31,13 @@ pub struct Fake {
 impl Marks for Fake {
     fn registered(&self, id: PatientId, _: Date) -> Result<Option<Registration>, StoreError> {
         let gone = self.deleted.borrow().contains(&id);
-        let registration = if gone {
-            Registration::AfterDeletion
-        } else {
-            Registration::Timely
-        };
+        let registration = if gone { Registration::AfterDeletion } else { Registration::Timely };
         Ok(self.registered.borrow_mut().insert(id).then_some(registration))
     }
 
     fn deleted(&self, id: PatientId) -> Result<Option<Deletion>, StoreError> {
         let known = self.registered.borrow().contains(&id);
-        let deletion = if known {
-            Deletion::Timely
-        } else {
-            Deletion::BeforeRegistration
-        };
+        let deletion = if known { Deletion::Timely } else { Deletion::BeforeRegistration };
         Ok(self.deleted.borrow_mut().insert(id).then_some(deletion))
     }
 
@@ -73,29 +65,13 @@ impl Counts for Fake {
         if self.broken {
             return Err(StoreError::Unavailable);
         }
-        let Delta {
-            registered,
-            active,
-            deleted,
-            accounts_opened,
-        } = self.sums.get();
-        Ok(Totals {
-            registered,
-            active,
-            deleted,
-            accounts_opened,
-        })
+        let Delta { registered, active, deleted, accounts_opened } = self.sums.get();
+        Ok(Totals { registered, active, deleted, accounts_opened })
     }
 
     fn days(&self, first: Date, last: Date) -> Result<Vec<Day>, StoreError> {
         let days = self.per_day.borrow();
-        Ok(days
-            .range(first..=last)
-            .map(|(day, registered)| Day {
-                day: *day,
-                registered: *registered,
-            })
-            .collect())
+        Ok(days.range(first..=last).map(|(day, registered)| Day { day: *day, registered: *registered }).collect())
     }
 }
 

@@ -22,16 +22,9 @@ pub enum AddError {
 
 pub fn add(ports: &impl Ports, email: &str, password: &str, role: &str) -> Result<UserId, AddError> {
     let (email, password, role) = check(email, password, role).map_err(AddError::Invalid)?;
-    let user = User {
-        id: UserId(ports.next()),
-        email,
-        role,
-    };
+    let user = User { id: UserId(ports.next()), email, role };
     let id = user.id;
-    let credentials = Credentials {
-        user,
-        password_hash: ports.hash(password.as_str())?,
-    };
+    let credentials = Credentials { user, password_hash: ports.hash(password.as_str())? };
     match ports.insert(&credentials, ports.now())? {
         true => Ok(id),
         false => Err(AddError::Exists),
@@ -67,10 +60,7 @@ mod tests {
     fn an_address_is_given_once() {
         let fake = Fake::default();
         add(&fake, "new@clinic.org", "correct horse", "READER").unwrap();
-        assert_eq!(
-            add(&fake, "NEW@clinic.org", "other password", "ADMIN"),
-            Err(AddError::Exists)
-        );
+        assert_eq!(add(&fake, "NEW@clinic.org", "other password", "ADMIN"), Err(AddError::Exists));
     }
 
     #[test]
@@ -86,13 +76,7 @@ mod tests {
 
     #[test]
     fn overload_is_said() {
-        let fake = Fake {
-            overloaded: true,
-            ..Fake::default()
-        };
-        assert_eq!(
-            add(&fake, "a@b.c", "correct horse", "ADMIN"),
-            Err(AddError::Overloaded(Overloaded))
-        );
+        let fake = Fake { overloaded: true, ..Fake::default() };
+        assert_eq!(add(&fake, "a@b.c", "correct horse", "ADMIN"), Err(AddError::Overloaded(Overloaded)));
     }
 }

@@ -14,10 +14,7 @@ use crate::{description, routes, seed};
 
 /// Generated from the contract that auth offers.
 mod bindings {
-    #![expect(
-        unsafe_code,
-        reason = "generated: lifts and lowers values over the component's memory"
-    )]
+    #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
 
     ward_sdk::wit_bindgen::generate!({
         path: "../../wit",

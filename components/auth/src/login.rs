@@ -44,11 +44,7 @@ mod tests {
     #[test]
     fn a_wrong_password_and_an_unknown_address_are_refused_alike() {
         let fake = Fake::seeded();
-        for (email, password) in [
-            (ADDRESS, "password124"),
-            ("invalid_user@test.com", "wrongpassword"),
-            ("", ""),
-        ] {
+        for (email, password) in [(ADDRESS, "password124"), ("invalid_user@test.com", "wrongpassword"), ("", "")] {
             assert_eq!(login(&fake, &Email::fold(email), password), Err(LoginError::Refused));
         }
         assert_eq!(fake.verified(), 3, "each refusal checks one password");
@@ -56,21 +52,9 @@ mod tests {
 
     #[test]
     fn overload_and_a_broken_store_are_no_refusals() {
-        let fake = Fake {
-            overloaded: true,
-            ..Fake::seeded()
-        };
-        assert_eq!(
-            login(&fake, &Email::fold(ADDRESS), "password123"),
-            Err(LoginError::Overloaded(Overloaded))
-        );
-        let fake = Fake {
-            broken: true,
-            ..Fake::seeded()
-        };
-        assert_eq!(
-            login(&fake, &Email::fold(ADDRESS), "x"),
-            Err(LoginError::Store(StoreError::Unavailable))
-        );
+        let fake = Fake { overloaded: true, ..Fake::seeded() };
+        assert_eq!(login(&fake, &Email::fold(ADDRESS), "password123"), Err(LoginError::Overloaded(Overloaded)));
+        let fake = Fake { broken: true, ..Fake::seeded() };
+        assert_eq!(login(&fake, &Email::fold(ADDRESS), "x"), Err(LoginError::Store(StoreError::Unavailable)));
     }
 }

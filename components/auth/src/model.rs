@@ -102,10 +102,7 @@ mod tests {
 
     #[test]
     fn spellings_of_an_address_are_one() {
-        assert_eq!(
-            Email::check(" TestUser@Test.COM "),
-            Ok(Email::fold("testuser@test.com"))
-        );
+        assert_eq!(Email::check(" TestUser@Test.COM "), Ok(Email::fold("testuser@test.com")));
         assert_eq!(Email::check("  "), Err("Email is required"));
         assert_eq!(Email::check("testuser"), Err("Email should be valid"));
     }
@@ -124,18 +121,9 @@ mod tests {
     fn a_password_is_long_enough_and_not_cut() {
         assert!(Password::check("twelve chars").is_ok());
         assert!(Password::check(&"x".repeat(72)).is_ok());
-        assert_eq!(
-            Password::check("eleven char").unwrap_err(),
-            "Password must have at least 12 characters"
-        );
-        assert_eq!(
-            Password::check(&"x".repeat(73)).unwrap_err(),
-            "Password cannot exceed 72 bytes"
-        );
-        assert_eq!(
-            Password::check(&"ü".repeat(37)).unwrap_err(),
-            "Password cannot exceed 72 bytes"
-        );
+        assert_eq!(Password::check("eleven char").unwrap_err(), "Password must have at least 12 characters");
+        assert_eq!(Password::check(&"x".repeat(73)).unwrap_err(), "Password cannot exceed 72 bytes");
+        assert_eq!(Password::check(&"ü".repeat(37)).unwrap_err(), "Password cannot exceed 72 bytes");
         assert!(Password::check("twelve\0chars").is_err());
     }
 

@@ -29,9 +29,7 @@ fn log_in(ports: &impl Ports, request: &Request) -> Result<Response, Problem> {
 fn credentials(request: &Request) -> Result<(Email, String), Problem> {
     let mut fields = Fields::new(request.object()?);
     let email = fields.required("email", "Email");
-    let password = fields
-        .text("password", "Password")
-        .filter(|password| !password.is_empty());
+    let password = fields.text("password", "Password").filter(|password| !password.is_empty());
     if password.is_none() && fields.faults.on("password").is_empty() {
         fields.faults.add("password", "Password is required");
     }
@@ -44,10 +42,7 @@ fn credentials(request: &Request) -> Result<(Email, String), Problem> {
 /// The gateway has verified the token; what remains is to say whose it is.
 fn validate(request: &Request) -> Result<Response, Problem> {
     let principal = request.principal.as_ref().ok_or_else(unauthorized)?;
-    Ok(Response::json(
-        200,
-        &json!({ "subject": principal.subject, "role": principal.role }),
-    ))
+    Ok(Response::json(200, &json!({ "subject": principal.subject, "role": principal.role })))
 }
 
 fn unauthorized() -> Problem {
@@ -71,22 +66,13 @@ mod tests {
     use ward_sdk::http::Principal;
 
     fn post(fake: &Fake, body: &str) -> (u16, serde_json::Value) {
-        let response = handle(
-            fake,
-            &Request {
-                body: body.into(),
-                ..Request::test("login")
-            },
-        );
+        let response = handle(fake, &Request { body: body.into(), ..Request::test("login") });
         (response.status, serde_json::from_slice(&response.body).unwrap())
     }
 
     #[test]
     fn a_login_gives_a_bearer_token() {
-        let (status, body) = post(
-            &Fake::seeded(),
-            r#"{"email":"testuser@test.com","password":"password123"}"#,
-        );
+        let (status, body) = post(&Fake::seeded(), r#"{"email":"testuser@test.com","password":"password123"}"#);
         assert_eq!(status, 200);
         let expected =
             json!({ "token": "token of testuser@test.com as ADMIN", "tokenType": "Bearer", "expiresIn": 36000 });
@@ -121,32 +107,17 @@ mod tests {
 
     #[test]
     fn overload_is_a_503() {
-        let fake = Fake {
-            overloaded: true,
-            ..Fake::seeded()
-        };
-        assert_eq!(
-            post(&fake, r#"{"email":"testuser@test.com","password":"password123"}"#).0,
-            503
-        );
+        let fake = Fake { overloaded: true, ..Fake::seeded() };
+        assert_eq!(post(&fake, r#"{"email":"testuser@test.com","password":"password123"}"#).0, 503);
     }
 
     #[test]
     fn validate_says_whose_the_token_is() {
-        let principal = Principal {
-            subject: "testuser@test.com".to_owned(),
-            role: "ADMIN".to_owned(),
-        };
-        let request = Request {
-            principal: Some(principal),
-            ..Request::test("validateToken")
-        };
+        let principal = Principal { subject: "testuser@test.com".to_owned(), role: "ADMIN".to_owned() };
+        let request = Request { principal: Some(principal), ..Request::test("validateToken") };
         let response = handle(&Fake::default(), &request);
         assert_eq!(response.status, 200);
-        assert_eq!(
-            String::from_utf8(response.body).unwrap(),
-            r#"{"role":"ADMIN","subject":"testuser@test.com"}"#
-        );
+        assert_eq!(String::from_utf8(response.body).unwrap(), r#"{"role":"ADMIN","subject":"testuser@test.com"}"#);
         assert_eq!(handle(&Fake::default(), &Request::test("validateToken")).status, 401);
     }
 }

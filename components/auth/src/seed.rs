@@ -11,34 +11,16 @@ const PASSWORD_HASH: &str = "$2b$12$7hoRZfJrRKD2nIm2vHLs7OBETy.LWenXXMLKf99W8M4P
 /// The first one is the user that clients of the old system know.
 const USERS: [(u128, &str, Role); 4] = [
     (0x223e4567_e89b_12d3_a456_426614174006, "testuser@test.com", Role::Admin),
-    (
-        0x223e4567_e89b_12d3_a456_426614174007,
-        "clinician@test.com",
-        Role::Clinician,
-    ),
-    (
-        0x223e4567_e89b_12d3_a456_426614174008,
-        "billing@test.com",
-        Role::Billing,
-    ),
+    (0x223e4567_e89b_12d3_a456_426614174007, "clinician@test.com", Role::Clinician),
+    (0x223e4567_e89b_12d3_a456_426614174008, "billing@test.com", Role::Billing),
     (0x223e4567_e89b_12d3_a456_426614174009, "reader@test.com", Role::Reader),
 ];
 
 pub fn seed(ports: &impl Ports) -> Result<(), StoreError> {
     let now = ports.now();
     for (id, email, role) in USERS {
-        let user = User {
-            id: UserId(Uuid::from_u128(id)),
-            email: Email::fold(email),
-            role,
-        };
-        ports.insert(
-            &Credentials {
-                user,
-                password_hash: PASSWORD_HASH.to_owned(),
-            },
-            now,
-        )?;
+        let user = User { id: UserId(Uuid::from_u128(id)), email: Email::fold(email), role };
+        ports.insert(&Credentials { user, password_hash: PASSWORD_HASH.to_owned() }, now)?;
     }
     Ok(())
 }

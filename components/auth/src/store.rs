@@ -20,10 +20,7 @@ pub struct Host;
 
 impl Users for Host {
     fn find(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
-        sql::query(FIND, params![email.as_str()])?
-            .first()?
-            .map(read)
-            .transpose()
+        sql::query(FIND, params![email.as_str()])?.first()?.map(read).transpose()
     }
 
     fn insert(&self, credentials: &Credentials, at: Timestamp) -> Result<bool, StoreError> {
@@ -36,14 +33,7 @@ impl Users for Host {
 fn read(row: (Uuid, String, String, String)) -> Result<Credentials, StoreError> {
     let (id, email, role, password_hash) = row;
     let role = Role::parse(&role).ok_or_else(|| StoreError::Failed("a user has no known role".to_owned()))?;
-    Ok(Credentials {
-        user: User {
-            id: UserId(id),
-            email: Email::fold(&email),
-            role,
-        },
-        password_hash,
-    })
+    Ok(Credentials { user: User { id: UserId(id), email: Email::fold(&email), role }, password_hash })
 }
 
 impl Passwords for Host {
@@ -64,10 +54,7 @@ impl Passwords for Host {
 impl Tokens for Host {
     fn issue(&self, email: &Email, role: Role) -> Token {
         let token = security::issue_token(email.as_str(), role.name());
-        Token {
-            text: token.text,
-            expires_in_s: token.expires_in,
-        }
+        Token { text: token.text, expires_in_s: token.expires_in }
     }
 }
 

@@ -23,15 +23,8 @@ impl Fake {
     /// With the user of the old system.
     pub fn seeded() -> Self {
         let fake = Self::default();
-        let user = User {
-            id: UserId(fake.next()),
-            email: Email::fold("testuser@test.com"),
-            role: Role::Admin,
-        };
-        let credentials = Credentials {
-            user,
-            password_hash: reverse("password123"),
-        };
+        let user = User { id: UserId(fake.next()), email: Email::fold("testuser@test.com"), role: Role::Admin };
+        let credentials = Credentials { user, password_hash: reverse("password123") };
         fake.insert(&credentials, fake.now()).unwrap();
         fake
     }
@@ -48,48 +41,31 @@ impl Fake {
 
 impl Users for Fake {
     fn find(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
-        if self.broken {
-            Err(StoreError::Unavailable)
-        } else {
-            Ok(self.users.borrow().get(email).cloned())
-        }
+        if self.broken { Err(StoreError::Unavailable) } else { Ok(self.users.borrow().get(email).cloned()) }
     }
 
     fn insert(&self, credentials: &Credentials, _: Timestamp) -> Result<bool, StoreError> {
         let mut users = self.users.borrow_mut();
         let new = !users.contains_key(&credentials.user.email);
-        users
-            .entry(credentials.user.email.clone())
-            .or_insert_with(|| credentials.clone());
+        users.entry(credentials.user.email.clone()).or_insert_with(|| credentials.clone());
         Ok(new)
     }
 }
 
 impl Passwords for Fake {
     fn hash(&self, password: &str) -> Result<String, Overloaded> {
-        if self.overloaded {
-            Err(Overloaded)
-        } else {
-            Ok(reverse(password))
-        }
+        if self.overloaded { Err(Overloaded) } else { Ok(reverse(password)) }
     }
 
     fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, Overloaded> {
         self.verified.set(self.verified.get() + 1);
-        if self.overloaded {
-            Err(Overloaded)
-        } else {
-            Ok(hash == Some(reverse(password).as_str()))
-        }
+        if self.overloaded { Err(Overloaded) } else { Ok(hash == Some(reverse(password).as_str())) }
     }
 }
 
 impl Tokens for Fake {
     fn issue(&self, email: &Email, role: Role) -> Token {
-        Token {
-            text: format!("token of {} as {}", email.as_str(), role.name()),
-            expires_in_s: 36000,
-        }
+        Token { text: format!("token of {} as {}", email.as_str(), role.name()), expires_in_s: 36000 }
     }
 }
 

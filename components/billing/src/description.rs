@@ -11,11 +11,7 @@ pub fn describe() -> Component {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         documentation: "billing".to_owned(),
         openapi: include_str!("../openapi.json").to_owned(),
-        routes: vec![get(
-            "getAccount",
-            "/api/billing/accounts/{patientId}",
-            roles(&["ADMIN", "BILLING"]),
-        )],
+        routes: vec![get("getAccount", "/api/billing/accounts/{patientId}", roles(&["ADMIN", "BILLING"]))],
         functions: vec![
             function("clinic:billing/accounts", "open", Effect::Write),
             function("clinic:billing/accounts", "get", Effect::Read),

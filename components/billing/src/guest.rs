@@ -17,10 +17,7 @@ use crate::{description, routes};
 
 /// Generated from the contract that billing offers.
 mod bindings {
-    #![expect(
-        unsafe_code,
-        reason = "generated: lifts and lowers values over the component's memory"
-    )]
+    #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
 
     ward_sdk::wit_bindgen::generate!({
         path: "../../wit",

@@ -36,9 +36,7 @@ impl Status {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Active, Self::Closed]
-            .into_iter()
-            .find(|status| status.name() == name)
+        [Self::Active, Self::Closed].into_iter().find(|status| status.name() == name)
     }
 }
 
@@ -67,11 +65,9 @@ impl Holder {
         .map(|(_, message)| message.to_owned())
         .collect();
         match id {
-            Some(id) if faults.is_empty() => Ok(Self {
-                patient_id: PatientId(id),
-                name: name.to_owned(),
-                email: email.to_owned(),
-            }),
+            Some(id) if faults.is_empty() => {
+                Ok(Self { patient_id: PatientId(id), name: name.to_owned(), email: email.to_owned() })
+            }
             _ => Err(faults),
         }
     }
@@ -104,15 +100,9 @@ mod tests {
     #[test]
     fn all_faults_are_said_at_once() {
         let faults = Holder::check("7", " ", "nobody").unwrap_err();
-        assert_eq!(
-            faults,
-            ["Patient id must be a UUID", "Name is required", "Email should be valid"]
-        );
+        assert_eq!(faults, ["Patient id must be a UUID", "Name is required", "Email should be valid"]);
         assert_eq!(Holder::check(ID, "John", "").unwrap_err(), ["Email is required"]);
-        assert_eq!(
-            Holder::check(ID, "a\0b", "a@b.c").unwrap_err(),
-            ["Name contains a character that is not allowed"]
-        );
+        assert_eq!(Holder::check(ID, "a\0b", "a@b.c").unwrap_err(), ["Name contains a character that is not allowed"]);
     }
 
     #[test]

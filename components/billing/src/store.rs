@@ -41,24 +41,14 @@ impl Accounts for Host {
 fn read((id, patient_id, status, opened_at): (Uuid, Uuid, String, Timestamp)) -> Result<Account, StoreError> {
     let status =
         Status::parse(&status).ok_or_else(|| StoreError::Failed("an account has no known status".to_owned()))?;
-    Ok(Account {
-        id: AccountId(id),
-        patient_id: PatientId(patient_id),
-        status,
-        opened_at,
-    })
+    Ok(Account { id: AccountId(id), patient_id: PatientId(patient_id), status, opened_at })
 }
 
 impl Publisher for Host {
     /// An account changes once so far: it is opened.
     fn account_opened(&self, account: &Account) -> Result<(), StoreError> {
         let (account_id, patient_id) = (account.id.0.to_string(), account.patient_id.0.to_string());
-        events::publish(
-            ACCOUNT_OPENED,
-            patient_id.clone(),
-            1,
-            &BillingAccountOpened { account_id, patient_id },
-        )
+        events::publish(ACCOUNT_OPENED, patient_id.clone(), 1, &BillingAccountOpened { account_id, patient_id })
     }
 }
 

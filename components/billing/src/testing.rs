@@ -23,10 +23,7 @@ pub struct Fake {
 impl Fake {
     /// A store that cannot be reached.
     pub fn broken() -> Self {
-        Self {
-            broken: true,
-            ..Self::default()
-        }
+        Self { broken: true, ..Self::default() }
     }
 
     /// The accounts whose opening was published.
@@ -35,11 +32,7 @@ impl Fake {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.broken {
-            Err(StoreError::Unavailable)
-        } else {
-            Ok(())
-        }
+        if self.broken { Err(StoreError::Unavailable) } else { Ok(()) }
     }
 }
 

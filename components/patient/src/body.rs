@@ -22,12 +22,7 @@ pub struct Body<'a> {
 
 impl<'a> Body<'a> {
     pub fn of(patient: &'a Patient) -> Self {
-        let Patient {
-            id,
-            details,
-            registered_date,
-            ..
-        } = patient;
+        let Patient { id, details, registered_date, .. } = patient;
         Self {
             id: *id,
             name: &details.name,
@@ -40,9 +35,6 @@ impl<'a> Body<'a> {
     }
 
     pub fn with(self, account: Account) -> Self {
-        Self {
-            account: Some(account),
-            ..self
-        }
+        Self { account: Some(account), ..self }
     }
 }

@@ -16,12 +16,7 @@ pub fn details(fields: &mut Fields, today: Date) -> Option<Details> {
     let email = email(fields);
     let address = address(fields);
     let date_of_birth = date_of_birth(fields, today);
-    let details = Details {
-        name: name?,
-        email: email?,
-        address: address?,
-        date_of_birth: date_of_birth?,
-    };
+    let details = Details { name: name?, email: email?, address: address?, date_of_birth: date_of_birth? };
     fields.faults.is_empty().then_some(details)
 }
 
@@ -71,9 +66,7 @@ pub fn registered_date(fields: &mut Fields, today: Date) -> Date {
         return today;
     };
     read_date(text.trim()).unwrap_or_else(|| {
-        fields
-            .faults
-            .add("registeredDate", "Registered date must be a date like 2024-01-10");
+        fields.faults.add("registeredDate", "Registered date must be a date like 2024-01-10");
         today
     })
 }
@@ -105,10 +98,7 @@ mod tests {
     #[test]
     fn accepts_the_old_systems_patient() {
         let details = john_with("name", json!("John Doe")).unwrap();
-        assert_eq!(
-            (details.name.as_str(), details.email.as_str()),
-            ("John Doe", "john.doe@example.com")
-        );
+        assert_eq!((details.name.as_str(), details.email.as_str()), ("John Doe", "john.doe@example.com"));
     }
 
     #[test]
@@ -123,42 +113,30 @@ mod tests {
 
     #[test]
     fn blank_null_and_mistyped_fields_are_faults() {
-        for (field, label) in [
-            ("name", "Name"),
-            ("email", "Email"),
-            ("address", "Address"),
-            ("dateOfBirth", "Date of birth"),
-        ] {
+        for (field, label) in
+            [("name", "Name"), ("email", "Email"), ("address", "Address"), ("dateOfBirth", "Date of birth")]
+        {
             for blank in [json!(""), json!("  \t"), json!(null)] {
                 assert_eq!(faults(field, blank), [format!("{label} is required")]);
             }
             for mistyped in [json!(7), json!(true), json!(["x"]), json!({})] {
                 assert_eq!(faults(field, mistyped), [format!("{label} must be a string")]);
             }
-            assert_eq!(
-                faults(field, json!("a\0b")),
-                [format!("{label} contains a character that is not allowed")]
-            );
+            assert_eq!(faults(field, json!("a\0b")), [format!("{label} contains a character that is not allowed")]);
         }
     }
 
     #[test]
     fn a_name_has_at_most_100_characters() {
         assert!(john_with("name", json!("ü".repeat(100))).is_ok());
-        assert_eq!(
-            faults("name", json!("ü".repeat(101))),
-            ["Name cannot exceed 100 characters"]
-        );
+        assert_eq!(faults("name", json!("ü".repeat(101))), ["Name cannot exceed 100 characters"]);
         assert!(john_with("name", json!("X")).is_ok());
     }
 
     #[test]
     fn an_address_has_at_most_500_characters() {
         assert!(john_with("address", json!("x".repeat(500))).is_ok());
-        assert_eq!(
-            faults("address", json!("x".repeat(501))),
-            ["Address cannot exceed 500 characters"]
-        );
+        assert_eq!(faults("address", json!("x".repeat(501))), ["Address cannot exceed 500 characters"]);
     }
 
     #[test]
@@ -169,22 +147,10 @@ mod tests {
 
     #[test]
     fn a_date_of_birth_is_a_day_that_was() {
-        for wrong in [
-            "15.06.1985",
-            "1985-6-15",
-            "1985-02-30",
-            "1985-06-15T00:00:00Z",
-            "yesterday",
-        ] {
-            assert_eq!(
-                faults("dateOfBirth", json!(wrong)),
-                ["Date of birth must be a date like 1985-06-15"]
-            );
+        for wrong in ["15.06.1985", "1985-6-15", "1985-02-30", "1985-06-15T00:00:00Z", "yesterday"] {
+            assert_eq!(faults("dateOfBirth", json!(wrong)), ["Date of birth must be a date like 1985-06-15"]);
         }
-        assert_eq!(
-            faults("dateOfBirth", json!("2026-03-02")),
-            ["Date of birth cannot be in the future"]
-        );
+        assert_eq!(faults("dateOfBirth", json!("2026-03-02")), ["Date of birth cannot be in the future"]);
         assert!(john_with("dateOfBirth", json!("2026-03-01")).is_ok());
         assert!(john_with("dateOfBirth", json!("1886-03-01")).is_ok());
         let fault = "Date of birth cannot be more than 140 years ago";
@@ -201,14 +167,8 @@ mod tests {
             (registered_date(&mut fields, today), fields.faults.messages())
         };
         assert_eq!(registered(json!(null)), (today, vec![]));
-        assert_eq!(
-            registered(json!("2024-01-10")),
-            (read_date("2024-01-10").unwrap(), vec![])
-        );
-        assert_eq!(
-            registered(json!("soon")).1,
-            ["Registered date must be a date like 2024-01-10"]
-        );
+        assert_eq!(registered(json!("2024-01-10")), (read_date("2024-01-10").unwrap(), vec![]));
+        assert_eq!(registered(json!("soon")).1, ["Registered date must be a date like 2024-01-10"]);
         assert_eq!(registered(json!(7)).1, ["Registered date must be a string"]);
     }
 }

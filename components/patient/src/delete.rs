@@ -18,17 +18,8 @@ pub fn delete(
     if !accepts(locked.patient.version) {
         return Err(ChangeError::Stale);
     }
-    let patient = Patient {
-        version: locked.patient.version + 1,
-        ..locked.patient
-    };
-    ports.delete(
-        &patient,
-        &Act {
-            by: by.to_owned(),
-            at: ports.now(),
-        },
-    )?;
+    let patient = Patient { version: locked.patient.version + 1, ..locked.patient };
+    ports.delete(&patient, &Act { by: by.to_owned(), at: ports.now() })?;
     Ok(ports.deleted(&patient)?)
 }
 

@@ -67,16 +67,8 @@ fn compare(new: &Details, known: &Patient) -> Option<Candidate> {
         (same_birth, Reason::SameDateOfBirth),
         (same_email, Reason::SameEmail),
     ];
-    let reasons = reasons
-        .into_iter()
-        .filter(|(holds, _)| *holds)
-        .map(|(_, reason)| reason)
-        .collect();
-    Some(Candidate {
-        id: known.id,
-        grade,
-        reasons,
-    })
+    let reasons = reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect();
+    Some(Candidate { id: known.id, grade, reasons })
 }
 
 #[cfg(test)]
@@ -91,26 +83,11 @@ mod tests {
 
     #[test]
     fn grades_by_what_is_the_same() {
-        assert_eq!(
-            grade("jose garcia", "JOSE@example.com", "1985-06-15"),
-            Some(Grade::Certain)
-        );
-        assert_eq!(
-            grade("García, José", "jose@example.com", "1985-06-15"),
-            Some(Grade::Certain)
-        );
-        assert_eq!(
-            grade("José García", "other@example.com", "1985-06-15"),
-            Some(Grade::Probable)
-        );
-        assert_eq!(
-            grade("José Garcia", "jose@example.com", "1985-06-16"),
-            Some(Grade::Possible)
-        );
-        assert_eq!(
-            grade("Josi García", "jose@example.com", "1985-06-15"),
-            Some(Grade::Probable)
-        );
+        assert_eq!(grade("jose garcia", "JOSE@example.com", "1985-06-15"), Some(Grade::Certain));
+        assert_eq!(grade("García, José", "jose@example.com", "1985-06-15"), Some(Grade::Certain));
+        assert_eq!(grade("José García", "other@example.com", "1985-06-15"), Some(Grade::Probable));
+        assert_eq!(grade("José Garcia", "jose@example.com", "1985-06-16"), Some(Grade::Possible));
+        assert_eq!(grade("Josi García", "jose@example.com", "1985-06-15"), Some(Grade::Probable));
     }
 
     #[test]
@@ -132,13 +109,7 @@ mod tests {
         let new = details("John Doe", "doe@example.com", "1985-06-15");
         assert!(candidates(&new, std::slice::from_ref(&son)).is_empty());
         let both = candidates(&new, &[son.clone(), same.clone()]);
-        assert_eq!(
-            both.iter().map(|candidate| candidate.id).collect::<Vec<_>>(),
-            [same.id, son.id]
-        );
-        assert_eq!(
-            both[0].reasons,
-            [Reason::SameName, Reason::SameDateOfBirth, Reason::SameEmail]
-        );
+        assert_eq!(both.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [same.id, son.id]);
+        assert_eq!(both[0].reasons, [Reason::SameName, Reason::SameDateOfBirth, Reason::SameEmail]);
     }
 }

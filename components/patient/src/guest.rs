@@ -18,10 +18,7 @@ use crate::{description, routes, seed};
 
 /// Generated from the contract that patient offers, and those that it uses.
 mod bindings {
-    #![expect(
-        unsafe_code,
-        reason = "generated: lifts and lowers values over the component's memory"
-    )]
+    #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
 
     ward_sdk::wit_bindgen::generate!({
         path: "../../wit",
@@ -89,21 +86,11 @@ impl From<Patient> for patients::Patient {
 impl Accounts for Host {
     fn account(&self, id: PatientId) -> Account {
         match accounts::get(&id.0.to_string()) {
-            Ok(accounts::Account {
-                id,
-                status: accounts::Status::Active,
-                ..
-            }) => Account::Open { id },
-            Ok(accounts::Account {
-                id,
-                status: accounts::Status::Closed,
-                ..
-            }) => Account::Closed { id },
+            Ok(accounts::Account { id, status: accounts::Status::Active, .. }) => Account::Open { id },
+            Ok(accounts::Account { id, status: accounts::Status::Closed, .. }) => Account::Closed { id },
             Err(accounts::Error::NotFound) => Account::None,
             Err(accounts::Error::Invalid(_)) => Account::Unavailable { reason: "refused" },
-            Err(accounts::Error::Call(failure)) => Account::Unavailable {
-                reason: reason(failure),
-            },
+            Err(accounts::Error::Call(failure)) => Account::Unavailable { reason: reason(failure) },
         }
     }
 }

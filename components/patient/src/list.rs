@@ -28,11 +28,7 @@ impl Search {
     pub fn new(name: Option<&str>, email: Option<&str>, date_of_birth: Option<Date>) -> Self {
         let mut terms = FoldedName::of(name.unwrap_or_default()).distinct_parts();
         terms.truncate(MOST_TERMS);
-        Self {
-            terms,
-            email: email.map(fold_email),
-            date_of_birth,
-        }
+        Self { terms, email: email.map(fold_email), date_of_birth }
     }
 
     /// Each of these begins a part of the name.
@@ -48,11 +44,7 @@ impl Search {
     /// The beginning that is looked up, when nothing but the name is given: the longest, since it has the fewest hits.
     pub fn leading_term(&self) -> Option<&str> {
         let by_name_only = self.email.is_none() && self.date_of_birth.is_none();
-        self.terms
-            .iter()
-            .max_by_key(|term| term.len())
-            .map(String::as_str)
-            .filter(|_| by_name_only)
+        self.terms.iter().max_by_key(|term| term.len()).map(String::as_str).filter(|_| by_name_only)
     }
 }
 
@@ -69,11 +61,7 @@ impl Position {
     /// Before everybody.
     pub fn start(search: &Search) -> Self {
         let part = search.leading_term().unwrap_or_default().to_owned();
-        Self {
-            part,
-            sort_name: String::new(),
-            id: PatientId(Uuid::nil()),
-        }
+        Self { part, sort_name: String::new(), id: PatientId(Uuid::nil()) }
     }
 
     /// For the client, who gives it back as it is.
@@ -92,11 +80,7 @@ impl Position {
         };
         let clean = fits && !text.contains('\0') && lines.next().is_none();
         let id = PatientId(Uuid::try_parse(id).ok()?);
-        clean.then(|| Self {
-            part: part.to_owned(),
-            sort_name: sort_name.to_owned(),
-            id,
-        })
+        clean.then(|| Self { part: part.to_owned(), sort_name: sort_name.to_owned(), id })
     }
 }
 
@@ -113,10 +97,7 @@ pub fn list(ports: &impl Patients, search: &Search, after: &Position, limit: u32
     let more = found.len() > shown;
     found.truncate(shown);
     let next = found.last().filter(|_| more).map(|(_, position)| position.clone());
-    Ok(Page {
-        patients: found.into_iter().map(|(patient, _)| patient).collect(),
-        next,
-    })
+    Ok(Page { patients: found.into_iter().map(|(patient, _)| patient).collect(), next })
 }
 
 #[cfg(test)]
@@ -126,10 +107,7 @@ mod tests {
     use ward_sdk::time::read_date;
 
     fn names(page: &Page) -> Vec<&str> {
-        page.patients
-            .iter()
-            .map(|patient| patient.details.name.as_str())
-            .collect()
+        page.patients.iter().map(|patient| patient.details.name.as_str()).collect()
     }
 
     fn clinic() -> Fake {
@@ -164,29 +142,14 @@ mod tests {
     fn a_position_survives_its_cursor_and_only_in_its_own_search() {
         let everybody = Search::default();
         let by_name = Search::new(Some("jo"), None, None);
-        let position = Position {
-            part: String::new(),
-            sort_name: "josé".to_owned(),
-            id: PatientId(Uuid::from_u128(5)),
-        };
-        assert_eq!(
-            Position::read_cursor(&position.to_cursor(), &everybody),
-            Some(position.clone())
-        );
+        let position =
+            Position { part: String::new(), sort_name: "josé".to_owned(), id: PatientId(Uuid::from_u128(5)) };
+        assert_eq!(Position::read_cursor(&position.to_cursor(), &everybody), Some(position.clone()));
         assert_eq!(Position::read_cursor(&position.to_cursor(), &by_name), None);
-        let found = Position {
-            part: "john".to_owned(),
-            ..position
-        };
+        let found = Position { part: "john".to_owned(), ..position };
         assert_eq!(Position::read_cursor(&found.to_cursor(), &by_name), Some(found.clone()));
         assert_eq!(Position::read_cursor(&found.to_cursor(), &everybody), None);
-        for broken in [
-            "",
-            "x",
-            "????",
-            &URL_SAFE_NO_PAD.encode("\n\0\n0"),
-            &URL_SAFE_NO_PAD.encode("a\nb"),
-        ] {
+        for broken in ["", "x", "????", &URL_SAFE_NO_PAD.encode("\n\0\n0"), &URL_SAFE_NO_PAD.encode("a\nb")] {
             assert_eq!(Position::read_cursor(broken, &everybody), None, "{broken}");
         }
     }
@@ -197,10 +160,7 @@ mod tests {
         assert_eq!(search.terms(), ["anne", "obri"]);
         assert_eq!(search.email(), Some("anne@example.com"));
         assert_eq!(search.leading_term(), None, "the e-mail leads");
-        assert_eq!(
-            Search::new(Some("o'bri anne-m"), None, None).leading_term(),
-            Some("obri")
-        );
+        assert_eq!(Search::new(Some("o'bri anne-m"), None, None).leading_term(), Some("obri"));
         assert_eq!(Search::new(Some("  "), None, None), Search::default());
     }
 }

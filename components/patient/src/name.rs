@@ -17,15 +17,9 @@ pub struct FoldedName(Vec<String>);
 impl FoldedName {
     pub fn of(text: &str) -> Self {
         let mut folded = String::with_capacity(text.len());
-        let lower = text
-            .nfkd()
-            .filter(|character| !is_diacritic(*character))
-            .flat_map(char::to_lowercase);
+        let lower = text.nfkd().filter(|character| !is_diacritic(*character)).flat_map(char::to_lowercase);
         // A capital may become a small letter with a mark (İ), so marks are taken off once more.
-        for character in lower
-            .filter(|character| !is_diacritic(*character))
-            .take(MOST_CHARACTERS)
-        {
+        for character in lower.filter(|character| !is_diacritic(*character)).take(MOST_CHARACTERS) {
             match spelled_out(character) {
                 Some(letters) => folded.push_str(letters),
                 None if is_apostrophe(character) => {}
@@ -35,11 +29,7 @@ impl FoldedName {
         }
         let mut parts: Vec<String> = folded.split_ascii_whitespace().map(str::to_owned).collect();
         // A name that is nothing but signs is a name, too.
-        let signs: String = text
-            .split_whitespace()
-            .flat_map(str::chars)
-            .filter(|sign| !sign.is_control())
-            .collect();
+        let signs: String = text.split_whitespace().flat_map(str::chars).filter(|sign| !sign.is_control()).collect();
         if parts.is_empty() && !signs.is_empty() {
             parts.push(signs.chars().take(MOST_CHARACTERS).collect());
         }
@@ -79,10 +69,7 @@ fn is_diacritic(character: char) -> bool {
 }
 
 fn is_apostrophe(character: char) -> bool {
-    matches!(
-        character,
-        '\'' | '`' | '\u{b4}' | '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' | '\u{200d}'
-    )
+    matches!(character, '\'' | '`' | '\u{b4}' | '\u{2018}' | '\u{2019}' | '\u{2bb}' | '\u{2bc}' | '\u{200d}')
 }
 
 /// Letters that Unicode does not take apart.
@@ -106,11 +93,7 @@ fn spelled_out(character: char) -> Option<&'static str> {
 /// that to mean something.
 pub fn is_one_letter_off(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let (short, long) = if one.len() <= other.len() {
-        (one, other)
-    } else {
-        (other, one)
-    };
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
     if short.len() < 5 || long.len() - short.len() > 1 || short == long {
         return false;
     }
@@ -190,14 +173,8 @@ mod tests {
 
     #[test]
     fn the_order_of_parts_does_not_make_another_person() {
-        assert_eq!(
-            FoldedName::of("Doe, John").identity(),
-            FoldedName::of("John Doe").identity()
-        );
-        assert_ne!(
-            FoldedName::of("John Doe").identity(),
-            FoldedName::of("Jon Doe").identity()
-        );
+        assert_eq!(FoldedName::of("Doe, John").identity(), FoldedName::of("John Doe").identity());
+        assert_ne!(FoldedName::of("John Doe").identity(), FoldedName::of("Jon Doe").identity());
         assert_eq!(FoldedName::of("Anna Anna").distinct_parts(), ["anna"]);
     }
 

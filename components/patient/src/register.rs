@@ -26,24 +26,12 @@ pub struct Registration {
 
 /// The search makes a helpful refusal; that two at the same time do not both pass is the store's doing.
 pub fn register(ports: &impl Ports, registration: Registration, by: &str) -> Result<Patient, RegisterError> {
-    let Registration {
-        details,
-        registered_date,
-        duplicates,
-    } = registration;
+    let Registration { details, registered_date, duplicates } = registration;
     if duplicates == Duplicates::Refuse {
         refuse_duplicate(ports, &details)?;
     }
-    let patient = Patient {
-        id: PatientId(ports.next()),
-        details,
-        registered_date,
-        version: 1,
-    };
-    let act = Act {
-        by: by.to_owned(),
-        at: ports.now(),
-    };
+    let patient = Patient { id: PatientId(ports.next()), details, registered_date, version: 1 };
+    let act = Act { by: by.to_owned(), at: ports.now() };
     if !add(ports, &patient, duplicates, &act)? {
         refuse_duplicate(ports, &patient.details)?;
         return Err(StoreError::Failed("a namesake that exists was not found".to_owned()).into());
@@ -53,11 +41,7 @@ pub fn register(ports: &impl Ports, registration: Registration, by: &str) -> Res
 
 fn refuse_duplicate(ports: &impl Patients, details: &Details) -> Result<(), RegisterError> {
     let candidates = candidates(details, &ports.similar(details)?);
-    if candidates.is_empty() {
-        Ok(())
-    } else {
-        Err(RegisterError::Duplicate(candidates))
-    }
+    if candidates.is_empty() { Ok(()) } else { Err(RegisterError::Duplicate(candidates)) }
 }
 
 /// Stores and publishes. False if there is a namesake.
@@ -88,11 +72,7 @@ mod tests {
 
     fn registration(name: &str, email: &str, birth: &str, duplicates: Duplicates) -> Registration {
         let registered_date = read_date("2024-01-10").unwrap();
-        Registration {
-            details: details(name, email, birth),
-            registered_date,
-            duplicates,
-        }
+        Registration { details: details(name, email, birth), registered_date, duplicates }
     }
 
     fn john(duplicates: Duplicates) -> Registration {
@@ -106,10 +86,7 @@ mod tests {
         assert_eq!(patient.version, 1);
         assert_eq!(fake.find(patient.id), Ok(Some(patient.clone())));
         assert_eq!(fake.published(), [format!("registered {} 1", patient.id.0)]);
-        assert_eq!(
-            fake.history(),
-            [format!("registered {} 1 by ann@clinic.org", patient.id.0)]
-        );
+        assert_eq!(fake.history(), [format!("registered {} 1 by ann@clinic.org", patient.id.0)]);
     }
 
     #[test]
@@ -117,9 +94,7 @@ mod tests {
         let fake = Fake::default();
         let first = register(&fake, john(Duplicates::Refuse), "ann").unwrap();
         let again = registration("DOE, John", "other@example.com", "1985-06-15", Duplicates::Refuse);
-        let Err(RegisterError::Duplicate(candidates)) = register(&fake, again, "ann") else {
-            panic!()
-        };
+        let Err(RegisterError::Duplicate(candidates)) = register(&fake, again, "ann") else { panic!() };
         assert_eq!(candidates[0].id, first.id);
         assert_eq!(fake.published().len(), 1);
     }
@@ -145,10 +120,7 @@ mod tests {
 
     #[test]
     fn of_two_at_the_same_time_one_is_refused() {
-        let fake = Fake {
-            blind: 1.into(),
-            ..Fake::default()
-        };
+        let fake = Fake { blind: 1.into(), ..Fake::default() };
         fake.register("John Doe", "john.doe@example.com", "1985-06-15");
         let refused = register(&fake, john(Duplicates::Refuse), "ann");
         assert!(matches!(refused, Err(RegisterError::Duplicate(candidates)) if candidates.len() == 1));
@@ -164,11 +136,7 @@ mod tests {
 
     #[test]
     fn today_is_the_clinics_day() {
-        let fake = Fake {
-            utc_offset_minutes: 60,
-            now: 1_767_225_599_000_000,
-            ..Fake::default()
-        };
+        let fake = Fake { utc_offset_minutes: 60, now: 1_767_225_599_000_000, ..Fake::default() };
         assert_eq!(today(&fake), Ok(read_date("2026-01-01").unwrap()));
     }
 }

@@ -23,19 +23,8 @@ pub fn replace(
     if before.details == details {
         return Ok(before);
     }
-    let after = Patient {
-        details,
-        version: before.version + 1,
-        ..before
-    };
-    ports.replace(
-        &before,
-        &after,
-        &Act {
-            by: by.to_owned(),
-            at: ports.now(),
-        },
-    )?;
+    let after = Patient { details, version: before.version + 1, ..before };
+    ports.replace(&before, &after, &Act { by: by.to_owned(), at: ports.now() })?;
     ports.updated(&after)?;
     Ok(after)
 }
@@ -71,19 +60,10 @@ mod tests {
         let fake = Fake::default();
         let john = fake.register("John Doe", "john.doe@example.com", "1985-06-15");
         let new = || details("John", "john.doe@example.com", "1985-06-15");
-        assert_eq!(
-            replace(&fake, john.id, new(), |version| version == 7, "bob"),
-            Err(ChangeError::Stale)
-        );
+        assert_eq!(replace(&fake, john.id, new(), |version| version == 7, "bob"), Err(ChangeError::Stale));
         let unknown = PatientId(ward_sdk::Uuid::from_u128(99));
-        assert_eq!(
-            replace(&fake, unknown, new(), |_| true, "bob"),
-            Err(ChangeError::NotFound)
-        );
+        assert_eq!(replace(&fake, unknown, new(), |_| true, "bob"), Err(ChangeError::NotFound));
         crate::delete::delete(&fake, john.id, |_| true, "bob").unwrap();
-        assert_eq!(
-            replace(&fake, john.id, new(), |_| true, "bob"),
-            Err(ChangeError::NotFound)
-        );
+        assert_eq!(replace(&fake, john.id, new(), |_| true, "bob"), Err(ChangeError::NotFound));
     }
 }

@@ -79,11 +79,7 @@ fn registration(ports: &impl Ports, request: &Request) -> Result<Registration, P
     let registered_date = check::registered_date(&mut fields, today);
     let duplicates = duplicates(request, &mut fields);
     match check::details(&mut fields, today) {
-        Some(details) => Ok(Registration {
-            details,
-            registered_date,
-            duplicates,
-        }),
+        Some(details) => Ok(Registration { details, registered_date, duplicates }),
         None => Err(Problem::invalid(fields.faults)),
     }
 }
@@ -95,17 +91,11 @@ fn duplicates(request: &Request, fields: &mut Fields) -> Duplicates {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => {
-            fields
-                .faults
-                .add("allowDuplicate", "Allow duplicate must be true or false");
+            fields.faults.add("allowDuplicate", "Allow duplicate must be true or false");
             false
         }
     };
-    if in_body || in_query {
-        Duplicates::Allow
-    } else {
-        Duplicates::Refuse
-    }
+    if in_body || in_query { Duplicates::Allow } else { Duplicates::Refuse }
 }
 
 fn get(ports: &impl Ports, request: &Request) -> Result<Response, Problem> {
@@ -132,23 +122,12 @@ fn put(ports: &impl Ports, request: &Request) -> Result<Response, Problem> {
     let Some(details) = check::details(&mut fields, today(ports)?) else {
         return Err(Problem::invalid(fields.faults));
     };
-    let patient = replace(
-        ports,
-        id,
-        details,
-        |version| request.matches(version),
-        request.subject(),
-    )?;
+    let patient = replace(ports, id, details, |version| request.matches(version), request.subject())?;
     Ok(shown(200, &patient, Body::of(&patient)))
 }
 
 fn remove(ports: &impl Ports, request: &Request) -> Result<Response, Problem> {
-    delete(
-        ports,
-        id(request)?,
-        |version| request.matches(version),
-        request.subject(),
-    )?;
+    delete(ports, id(request)?, |version| request.matches(version), request.subject())?;
     Ok(Response::empty(204))
 }
 
@@ -169,10 +148,7 @@ impl From<RegisterError> for Problem {
         match error {
             RegisterError::Store(error) => error.into(),
             RegisterError::Duplicate(candidates) => Problem::new(409)
-                .named(
-                    "urn:ward:problem:duplicate",
-                    "This looks like a patient who is registered already",
-                )
+                .named("urn:ward:problem:duplicate", "This looks like a patient who is registered already")
                 .detail(
                     "Look at the candidates. If it is somebody else, send the request again with allowDuplicate=true.",
                 )

@@ -23,12 +23,7 @@ pub fn details(name: &str, email: &str, birth: &str) -> Details {
 
 pub fn patient(id: u128, name: &str, email: &str, birth: &str) -> Patient {
     let registered_date = read_date("2024-01-10").unwrap();
-    Patient {
-        id: PatientId(Uuid::from_u128(id)),
-        details: details(name, email, birth),
-        registered_date,
-        version: 1,
-    }
+    Patient { id: PatientId(Uuid::from_u128(id)), details: details(name, email, birth), registered_date, version: 1 }
 }
 
 pub struct Fake {
@@ -63,14 +58,8 @@ impl Default for Fake {
 impl Fake {
     /// Without a search for duplicates.
     pub fn register(&self, name: &str, email: &str, birth: &str) -> Patient {
-        let patient = Patient {
-            id: PatientId(self.next()),
-            ..patient(0, name, email, birth)
-        };
-        let act = Act {
-            by: "test".to_owned(),
-            at: self.now(),
-        };
+        let patient = Patient { id: PatientId(self.next()), ..patient(0, name, email, birth) };
+        let act = Act { by: "test".to_owned(), at: self.now() };
         assert!(add(self, &patient, Duplicates::Refuse, &act).unwrap());
         patient
     }
@@ -84,45 +73,26 @@ impl Fake {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.broken {
-            Err(StoreError::Unavailable)
-        } else {
-            Ok(())
-        }
+        if self.broken { Err(StoreError::Unavailable) } else { Ok(()) }
     }
 
     fn living(&self) -> Vec<Patient> {
         let rows = self.rows.borrow();
-        rows.iter()
-            .filter(|(row, _)| !row.deleted)
-            .map(|(row, _)| row.patient.clone())
-            .collect()
+        rows.iter().filter(|(row, _)| !row.deleted).map(|(row, _)| row.patient.clone()).collect()
     }
 
     fn set(&self, patient: &Patient, deleted: bool) {
-        for (row, _) in self
-            .rows
-            .borrow_mut()
-            .iter_mut()
-            .filter(|(row, _)| row.patient.id == patient.id)
-        {
-            *row = Locked {
-                patient: patient.clone(),
-                deleted,
-            };
+        for (row, _) in self.rows.borrow_mut().iter_mut().filter(|(row, _)| row.patient.id == patient.id) {
+            *row = Locked { patient: patient.clone(), deleted };
         }
     }
 
     fn enter(&self, change: &str, patient: &Patient, act: &Act) {
-        self.entries
-            .borrow_mut()
-            .push(format!("{change} {} {} by {}", patient.id.0, patient.version, act.by));
+        self.entries.borrow_mut().push(format!("{change} {} {} by {}", patient.id.0, patient.version, act.by));
     }
 
     fn publish(&self, event: &str, patient: &Patient) -> Result<(), StoreError> {
-        self.events
-            .borrow_mut()
-            .push(format!("{event} {} {}", patient.id.0, patient.version));
+        self.events.borrow_mut().push(format!("{event} {} {}", patient.id.0, patient.version));
         Ok(())
     }
 }
@@ -134,13 +104,7 @@ impl Patients for Fake {
     }
 
     fn lock(&self, id: PatientId) -> Result<Option<Locked>, StoreError> {
-        Ok(self
-            .rows
-            .borrow()
-            .iter()
-            .map(|(row, _)| row)
-            .find(|row| row.patient.id == id)
-            .cloned())
+        Ok(self.rows.borrow().iter().map(|(row, _)| row).find(|row| row.patient.id == id).cloned())
     }
 
     fn similar(&self, details: &Details) -> Result<Vec<Patient>, StoreError> {
@@ -163,13 +127,7 @@ impl Patients for Fake {
         if taken && duplicates == Duplicates::Refuse {
             return Ok(false);
         }
-        self.rows.borrow_mut().push((
-            Locked {
-                patient: patient.clone(),
-                deleted: false,
-            },
-            duplicates,
-        ));
+        self.rows.borrow_mut().push((Locked { patient: patient.clone(), deleted: false }, duplicates));
         self.enter("registered", patient, act);
         Ok(true)
     }
@@ -207,20 +165,14 @@ fn applies(search: &Search, patient: &Patient) -> bool {
     let begins = |term: &String| name.parts().iter().any(|part| part.starts_with(term));
     search.terms().iter().all(begins)
         && search.email().is_none_or(|email| email == patient.details.email_key())
-        && search
-            .date_of_birth
-            .is_none_or(|date| date == patient.details.date_of_birth)
+        && search.date_of_birth.is_none_or(|date| date == patient.details.date_of_birth)
 }
 
 fn position(search: &Search, patient: &Patient) -> Position {
     let name = patient.details.folded_name();
     let found = |term: &str| name.distinct_parts().into_iter().find(|part| part.starts_with(term));
     let part = search.leading_term().and_then(found).unwrap_or_default();
-    Position {
-        part,
-        sort_name: name.sort_key(),
-        id: patient.id,
-    }
+    Position { part, sort_name: name.sort_key(), id: patient.id }
 }
 
 impl Publisher for Fake {

@@ -35,18 +35,11 @@ pub fn route(operation: &str, method: &str, path: &str, effect: Effect, access: 
 }
 
 pub fn function(interface: &str, name: &str, effect: Effect) -> Function {
-    Function {
-        interface: interface.to_owned(),
-        name: name.to_owned(),
-        effect,
-    }
+    Function { interface: interface.to_owned(), name: name.to_owned(), effect }
 }
 
 pub fn subscription(name: &str, event_types: &[&str]) -> Subscription {
-    Subscription {
-        name: name.to_owned(),
-        event_types: owned(event_types),
-    }
+    Subscription { name: name.to_owned(), event_types: owned(event_types) }
 }
 
 /// Numbered in the order given, from 1.
@@ -71,13 +64,7 @@ pub fn openapi_mismatches(component: &Component) -> Vec<String> {
         .and_then(serde_json::Value::as_object)
         .into_iter()
         .flatten()
-        .flat_map(|(path, methods)| {
-            methods
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(move |method| (path, method))
-        })
+        .flat_map(|(path, methods)| methods.as_object().into_iter().flatten().map(move |method| (path, method)))
         .map(|(path, (method, operation))| format!("{} {path} {}", method.to_uppercase(), name_of(operation)))
         .collect();
     let mut missing = Vec::new();
@@ -93,8 +80,5 @@ pub fn openapi_mismatches(component: &Component) -> Vec<String> {
 }
 
 fn name_of(operation: &serde_json::Value) -> &str {
-    operation
-        .get("operationId")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
+    operation.get("operationId").and_then(serde_json::Value::as_str).unwrap_or_default()
 }

@@ -11,15 +11,8 @@ pub use subscriber::Disposition;
 
 /// Appends to the outbox; sent if and only if the call commits. `version` is the aggregate's after the change.
 pub fn publish(kind: &str, subject: String, version: u64, message: &impl Message) -> Result<(), StoreError> {
-    let event = publisher::NewEvent {
-        type_: kind.to_owned(),
-        subject,
-        version,
-        data: message.encode_to_vec(),
-    };
-    publisher::publish(&event)
-        .map(drop)
-        .map_err(|error| StoreError::Failed(format!("publishing failed: {error:?}")))
+    let event = publisher::NewEvent { type_: kind.to_owned(), subject, version, data: message.encode_to_vec() };
+    publisher::publish(&event).map(drop).map_err(|error| StoreError::Failed(format!("publishing failed: {error:?}")))
 }
 
 /// The event's message. One that cannot be read can never be handled.

@@ -45,10 +45,7 @@ pub struct Fields {
 
 impl Fields {
     pub fn new(object: Map<String, Value>) -> Self {
-        Self {
-            object,
-            faults: Faults::default(),
-        }
+        Self { object, faults: Faults::default() }
     }
 
     /// Null is the same as missing. `label` is what messages call the field.
@@ -76,16 +73,12 @@ impl Fields {
 
     /// Text with something in it, without the blanks around it. Otherwise "… is required".
     pub fn required(&mut self, field: &str, label: &str) -> Option<String> {
-        let text = self
-            .text(field, label)
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty());
+        let text = self.text(field, label).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if text.is_none() && self.faults.on(field).is_empty() {
             self.faults.add(field, format!("{label} is required"));
         }
         if text.as_deref().is_some_and(|text| !is_storable(text)) {
-            self.faults
-                .add(field, format!("{label} contains a character that is not allowed"));
+            self.faults.add(field, format!("{label} contains a character that is not allowed"));
             return None;
         }
         text
@@ -105,9 +98,7 @@ pub fn is_plausible_email(text: &str) -> bool {
     };
     let local_fits = !local.is_empty() && local.len() <= 64 && !local.contains('@');
     let dots_fit = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
-    let clean = !text
-        .chars()
-        .any(|character| character.is_whitespace() || character.is_control());
+    let clean = !text.chars().any(|character| character.is_whitespace() || character.is_control());
     text.len() <= 254 && local_fits && dots_fit && clean && domain.split('.').all(is_plausible_label)
 }
 
@@ -149,13 +140,9 @@ mod tests {
 
     #[test]
     fn accepts_addresses_that_mail_could_reach() {
-        for email in [
-            "a@b",
-            "john.doe@example.com",
-            "o'brien+tag@mail.example.co.uk",
-            "jürgen@müller.de",
-            "x_1@sub-domain.org",
-        ] {
+        for email in
+            ["a@b", "john.doe@example.com", "o'brien+tag@mail.example.co.uk", "jürgen@müller.de", "x_1@sub-domain.org"]
+        {
             assert!(is_plausible_email(email), "{email}");
         }
     }

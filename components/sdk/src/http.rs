@@ -36,9 +36,7 @@ impl Request {
             Ok(_) => Err(broken("The body must be a JSON object.".to_owned())),
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                Err(broken(format!(
-                    "The body is not valid JSON (line {line}, column {column})."
-                )))
+                Err(broken(format!("The body is not valid JSON (line {line}, column {column}).")))
             }
         }
     }
@@ -46,9 +44,7 @@ impl Request {
     /// The `Link` to the page after this one (RFC 8288): the same request, with another cursor.
     pub fn link_to_next(&self, cursor: &str) -> String {
         let others = self.query.iter().filter(|(name, _)| name != "cursor");
-        let mut query: String = others
-            .map(|(name, value)| format!("{}={}&", encoded(name), encoded(value)))
-            .collect();
+        let mut query: String = others.map(|(name, value)| format!("{}={}&", encoded(name), encoded(value))).collect();
         query.push_str("cursor=");
         query.push_str(&encoded(cursor));
         format!("<{}?{query}>; rel=\"next\"", self.path)
@@ -80,10 +76,7 @@ impl Request {
 }
 
 fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.as_str())
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 /// For a query (RFC 3986).
@@ -99,9 +92,7 @@ fn encoded(text: &str) -> String {
 }
 
 fn broken(detail: String) -> Problem {
-    Problem::new(400)
-        .named("urn:ward:problem:broken-body", "The body cannot be read")
-        .detail(detail)
+    Problem::new(400).named("urn:ward:problem:broken-body", "The body cannot be read").detail(detail)
 }
 
 /// The tag of a version, for `ETag`, `If-Match` and `If-None-Match`.
@@ -111,23 +102,14 @@ pub fn etag(version: u64) -> String {
 
 impl Response {
     pub fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
     pub fn json(status: u16, body: &impl Serialize) -> Self {
         let Ok(body) = serde_json::to_vec(body) else {
             return Self::empty(500);
         };
-        Self {
-            status,
-            headers: Vec::new(),
-            body,
-        }
-        .header("content-type", "application/json")
+        Self { status, headers: Vec::new(), body }.header("content-type", "application/json")
     }
 
     /// In place of a header of that name, if there is one.
@@ -171,10 +153,7 @@ impl Paging {
                 usual
             }
         };
-        Self {
-            limit,
-            cursor: request.parameter("cursor").map(str::to_owned),
-        }
+        Self { limit, cursor: request.parameter("cursor").map(str::to_owned) }
     }
 }
 
@@ -183,10 +162,7 @@ mod tests {
     use super::*;
 
     fn request(header: &str, value: &str) -> Request {
-        Request {
-            headers: vec![(header.to_owned(), value.to_owned())],
-            ..Request::test("test")
-        }
+        Request { headers: vec![(header.to_owned(), value.to_owned())], ..Request::test("test") }
     }
 
     #[test]
@@ -211,10 +187,7 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object_or_a_problem_without_its_content() {
-        let body = |text: &str| Request {
-            body: text.as_bytes().to_vec(),
-            ..Request::test("test")
-        };
+        let body = |text: &str| Request { body: text.as_bytes().to_vec(), ..Request::test("test") };
         assert!(body(r#"{"a": 1}"#).object().is_ok());
         for text in ["", "[1]", "{\"secret\"", "\u{feff}{}", "nul"] {
             let problem = body(text).object().unwrap_err();
@@ -225,10 +198,8 @@ mod tests {
 
     #[test]
     fn a_path_id_that_is_none_is_not_found() {
-        let path = |id: &str| Request {
-            path_parameters: vec![("id".to_owned(), id.to_owned())],
-            ..Request::test("test")
-        };
+        let path =
+            |id: &str| Request { path_parameters: vec![("id".to_owned(), id.to_owned())], ..Request::test("test") };
         assert!(path("123e4567-e89b-12d3-a456-426614174000").id("id").is_ok());
         assert_eq!(path("7").id("id").unwrap_err().status(), 404);
         assert_eq!(Request::test("test").id("id").unwrap_err().status(), 404);
@@ -238,11 +209,7 @@ mod tests {
     fn the_next_page_is_the_same_request_with_another_cursor() {
         let query = [("name", "José & co"), ("cursor", "old"), ("limit", "2")];
         let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let request = Request {
-            path: "/api/patients".to_owned(),
-            query,
-            ..Request::test("test")
-        };
+        let request = Request { path: "/api/patients".to_owned(), query, ..Request::test("test") };
         let expected = "</api/patients?name=Jos%C3%A9%20%26%20co&limit=2&cursor=new>; rel=\"next\"";
         assert_eq!(request.link_to_next("new"), expected);
     }
@@ -251,10 +218,7 @@ mod tests {
     fn a_limit_has_bounds() {
         let limited = |limit: &str| {
             let mut faults = Faults::default();
-            let request = Request {
-                query: vec![("limit".to_owned(), limit.to_owned())],
-                ..Request::test("test")
-            };
+            let request = Request { query: vec![("limit".to_owned(), limit.to_owned())], ..Request::test("test") };
             let paging = Paging::read(&request, 50, 200, &mut faults);
             (paging.limit, faults.is_empty())
         };

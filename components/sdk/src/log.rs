@@ -23,10 +23,7 @@ pub fn error(message: &str, fields: &[(&str, &str)]) {
 fn line(level: Level, message: &str, fields: &[(&str, &str)]) {
     // Outside a component, in its native tests, nobody listens.
     if cfg!(target_family = "wasm") {
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         write(level, message, &fields);
     }
 }

@@ -13,14 +13,7 @@ pub fn start() {
 /// Says where. Says why only if the text was written in the source: one that was put together may have somebody's data
 /// in it.
 fn report(panic: &PanicHookInfo<'_>) {
-    let reason = panic
-        .payload()
-        .downcast_ref::<&'static str>()
-        .copied()
-        .unwrap_or("a message with values");
-    let place = panic
-        .location()
-        .map(|place| format!("{}:{}", place.file(), place.line()))
-        .unwrap_or_default();
+    let reason = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("a message with values");
+    let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
     log::error("panicked", &[("reason", reason), ("place", &place)]);
 }

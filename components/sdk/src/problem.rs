@@ -58,9 +58,7 @@ impl Problem {
 
     /// 503 that a client may repeat soon.
     pub fn unavailable() -> Self {
-        Self::new(503)
-            .detail("The service cannot answer now. Try again in a moment.")
-            .header("retry-after", "1")
+        Self::new(503).detail("The service cannot answer now. Try again in a moment.").header("retry-after", "1")
     }
 
     /// A situation with a name and a title of its own.
@@ -107,9 +105,7 @@ impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let body = problem.0;
         let response = Response::json(body.status, &body).header("content-type", "application/problem+json");
-        body.headers
-            .into_iter()
-            .fold(response, |response, (name, value)| response.header(name, value))
+        body.headers.into_iter().fold(response, |response, (name, value)| response.header(name, value))
     }
 }
 
@@ -136,10 +132,7 @@ mod tests {
         let problem = Problem::invalid(Faults::of("name", "Name is required")).member("code", Value::from(7));
         let response = Response::from(problem);
         assert_eq!(response.status, 400);
-        assert_eq!(
-            response.headers,
-            [("content-type".to_owned(), "application/problem+json".to_owned())]
-        );
+        assert_eq!(response.headers, [("content-type".to_owned(), "application/problem+json".to_owned())]);
         assert_eq!(
             String::from_utf8(response.body).unwrap(),
             r#"{"type":"urn:ward:problem:invalid","title":"The request is not valid","status":400,"errors":{"name":["Name is required"]},"code":7}"#

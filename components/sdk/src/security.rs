@@ -17,8 +17,5 @@ pub fn verify_password(password: &str, hash: Option<&str>) -> Result<bool, Passw
 }
 
 pub fn issue_token(subject: &str, role: &str) -> Token {
-    tokens::issue(&tokens::Claims {
-        subject: subject.to_owned(),
-        role: role.to_owned(),
-    })
+    tokens::issue(&tokens::Claims { subject: subject.to_owned(), role: role.to_owned() })
 }

@@ -47,8 +47,7 @@ impl Rows {
 
     /// The row of a statement that always has one.
     pub fn one<T: FromRow>(self) -> Result<T, StoreError> {
-        self.first()?
-            .ok_or_else(|| StoreError::Failed("a row was expected, and none came".to_owned()))
+        self.first()?.ok_or_else(|| StoreError::Failed("a row was expected, and none came".to_owned()))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -183,13 +182,7 @@ mod tests {
     fn rows_are_read_by_type() {
         let id = Uuid::from_u128(7);
         let day = crate::time::read_date("1985-06-15").unwrap();
-        let rows = Rows(vec![vec![
-            id.into(),
-            "Ann".into(),
-            day.into(),
-            Value::Null,
-            Timestamp(9).into(),
-        ]]);
+        let rows = Rows(vec![vec![id.into(), "Ann".into(), day.into(), Value::Null, Timestamp(9).into()]]);
         let row: (Uuid, String, Date, Option<String>, Timestamp) = rows.one().unwrap();
         assert_eq!(row, (id, "Ann".to_owned(), day, None, Timestamp(9)));
     }

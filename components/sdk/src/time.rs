@@ -26,22 +26,14 @@ impl fmt::Display for Timestamp {
             return write!(formatter, "{} us", self.0);
         };
         let (hour, minute, second, micro) = utc.time().as_hms_micro();
-        write!(
-            formatter,
-            "{}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z",
-            write_date(utc.date())
-        )
+        write!(formatter, "{}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z", write_date(utc.date()))
     }
 }
 
 /// `yyyy-MM-dd`, and nothing else: no signs, no blanks, four digits of year.
 pub fn read_date(text: &str) -> Option<Date> {
     let mut parts = text.split('-');
-    let (year, month, day) = (
-        digits(parts.next()?, 4)?,
-        digits(parts.next()?, 2)?,
-        digits(parts.next()?, 2)?,
-    );
+    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
     if parts.next().is_some() {
         return None;
     }
@@ -71,17 +63,9 @@ mod tests {
     fn reads_dates_of_the_contract_only() {
         assert_eq!(read_date("1985-06-15").map(write_date).as_deref(), Some("1985-06-15"));
         assert!(read_date("2024-02-29").is_some());
-        for wrong in [
-            "",
-            "1985",
-            "1985-06",
-            "1985-06-15-1",
-            "85-06-15",
-            "1985-6-15",
-            "1985-13-01",
-            "2023-02-29",
-            "+985-06-15",
-        ] {
+        for wrong in
+            ["", "1985", "1985-06", "1985-06-15-1", "85-06-15", "1985-6-15", "1985-13-01", "2023-02-29", "+985-06-15"]
+        {
             assert_eq!(read_date(wrong), None, "{wrong}");
         }
         assert_eq!(read_date("1985-06-15T00:00:00Z"), None);
@@ -90,10 +74,7 @@ mod tests {
     #[test]
     fn writes_instants_in_utc() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(
-            Timestamp(1_767_225_599_000_001).to_string(),
-            "2025-12-31T23:59:59.000001Z"
-        );
+        assert_eq!(Timestamp(1_767_225_599_000_001).to_string(), "2025-12-31T23:59:59.000001Z");
     }
 
     #[test]

@@ -14,11 +14,8 @@ use toml::{Table, Value};
 pub const DEFAULTS: &str = include_str!("../../defaults.toml");
 
 /// Short names of settings that everybody sets, beside the long ones made of section and key.
-const SHORT_NAMES: [(&str, &str); 3] = [
-    ("WARD_DATABASE_URL", "database.url"),
-    ("WARD_NATS_URL", "nats.url"),
-    ("WARD_KAFKA", "bridge.kafka.brokers"),
-];
+const SHORT_NAMES: [(&str, &str); 3] =
+    [("WARD_DATABASE_URL", "database.url"), ("WARD_NATS_URL", "nats.url"), ("WARD_KAFKA", "bridge.kafka.brokers")];
 
 /// Sections without defaults: what they hold differs from clinic to clinic.
 const OPEN_SECTIONS: [&str; 1] = ["services"];
@@ -34,11 +31,7 @@ pub enum ConfigError {
     #[error("in the section [{section}]: {message}")]
     Invalid { section: String, message: String },
     #[error("the environment variable {name} must be {expected}, not {value:?}")]
-    Environment {
-        name: String,
-        expected: &'static str,
-        value: String,
-    },
+    Environment { name: String, expected: &'static str, value: String },
 }
 
 /// All settings, layered.
@@ -87,21 +80,16 @@ impl Settings {
             })
             .flatten()
             .unwrap_or(&empty);
-        value
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Invalid {
-                section: path.to_owned(),
-                message: error.message().to_owned(),
-            })
+        value.clone().try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
+            section: path.to_owned(),
+            message: error.message().to_owned(),
+        })
     }
 }
 
 fn parse(origin: &str, text: &str) -> Result<Table, ConfigError> {
-    text.parse::<Table>().map_err(|error| ConfigError::Malformed {
-        origin: origin.to_owned(),
-        message: error.to_string(),
-    })
+    text.parse::<Table>()
+        .map_err(|error| ConfigError::Malformed { origin: origin.to_owned(), message: error.to_string() })
 }
 
 fn is_known(settings: &Table, section: &str) -> bool {
@@ -176,19 +164,14 @@ mod tests {
     }
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
     #[test]
     fn environment_wins_over_file_and_file_over_defaults() {
-        let settings = Settings::layer(
-            "[passwords]\ncost = 10\nqueue = 1",
-            &environment(&[("WARD_PASSWORDS_QUEUE", "2")]),
-        )
-        .unwrap();
+        let settings =
+            Settings::layer("[passwords]\ncost = 10\nqueue = 1", &environment(&[("WARD_PASSWORDS_QUEUE", "2")]))
+                .unwrap();
         let passwords: Passwords = settings.section("passwords").unwrap();
         assert_eq!((passwords.cost, passwords.workers, passwords.queue), (10, 0, 2));
     }
@@ -201,19 +184,14 @@ mod tests {
         let settings = Settings::layer("[passwords]\ncots = 1", &none).unwrap();
         let unknown = settings.section::<Passwords>("passwords").unwrap_err().to_string();
         assert!(unknown.contains("cots"), "{unknown}");
-        let wrong = Settings::layer("", &environment(&[("WARD_PASSWORDS_COST", "much")]))
-            .unwrap_err()
-            .to_string();
+        let wrong = Settings::layer("", &environment(&[("WARD_PASSWORDS_COST", "much")])).unwrap_err().to_string();
         assert!(wrong.contains("WARD_PASSWORDS_COST"), "{wrong}");
     }
 
     #[test]
     fn short_names_reach_their_settings() {
-        let settings = Settings::layer(
-            "",
-            &environment(&[("WARD_KAFKA", "one:9092"), ("WARD_NATS_URL", "nats://n")]),
-        )
-        .unwrap();
+        let settings =
+            Settings::layer("", &environment(&[("WARD_KAFKA", "one:9092"), ("WARD_NATS_URL", "nats://n")])).unwrap();
         assert_eq!(settings.section::<String>("bridge.kafka.brokers").unwrap(), "one:9092");
         assert_eq!(settings.section::<String>("nats.url").unwrap(), "nats://n");
     }

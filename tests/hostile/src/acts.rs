@@ -78,17 +78,12 @@ fn mark(name: &str) -> Result<i64, StoreError> {
 }
 
 fn count(name: &str) -> Result<i64, StoreError> {
-    let rows = sql::query(
-        "select coalesce(sum(count), 0) from mark where name = $1",
-        params![name.to_owned()],
-    )?;
+    let rows = sql::query("select coalesce(sum(count), 0) from mark where name = $1", params![name.to_owned()])?;
     rows.one::<(i64,)>().map(|(count,)| count)
 }
 
 fn entries() -> Result<i64, StoreError> {
-    sql::query("select count(*) from entry", params![])?
-        .one::<(i64,)>()
-        .map(|(count,)| count)
+    sql::query("select count(*) from entry", params![])?.one::<(i64,)>().map(|(count,)| count)
 }
 
 /// Write skew: each sees what the others have not written yet. Only SERIALIZABLE notices.

@@ -10,10 +10,7 @@ use self::bindings::exports::clinic::hostile::acts::{self, Error};
 use crate::acts::{act, named, probe};
 
 mod bindings {
-    #![expect(
-        unsafe_code,
-        reason = "generated: lifts and lowers values over the component's memory"
-    )]
+    #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
 
     ward_sdk::wit_bindgen::generate!({
         path: "../../wit",
@@ -41,13 +38,7 @@ ward_sdk::export!(Hostile: described, served);
 impl Described for Hostile {
     fn describe() -> Component {
         let open = |operation, method, effect| {
-            route(
-                operation,
-                method,
-                &format!("/hostile/{operation}/{{act}}"),
-                effect,
-                Access::Public,
-            )
+            route(operation, method, &format!("/hostile/{operation}/{{act}}"), effect, Access::Public)
         };
         Component {
             name: "hostile".to_owned(),
@@ -83,10 +74,7 @@ impl Served for Hostile {
 
 impl acts::Guest for Hostile {
     fn perform(name: String) -> Result<u16, Error> {
-        let request = Request {
-            path_parameters: vec![("act".to_owned(), name)],
-            ..Request::test("perform")
-        };
+        let request = Request { path_parameters: vec![("act".to_owned(), name)], ..Request::test("perform") };
         Ok(act(&request).status)
     }
 }

@@ -12,23 +12,12 @@ const REGISTRATIONS: usize = 1_000;
 async fn expect_intact(system: System, answered: BTreeMap<String, String>) {
     system.settle().await;
     let patients = system.database("patient").await;
-    let stored: Vec<(String, String)> = sqlx::query_as("select id::text, name from patients")
-        .fetch_all(&patients)
-        .await
-        .unwrap();
+    let stored: Vec<(String, String)> =
+        sqlx::query_as("select id::text, name from patients").fetch_all(&patients).await.unwrap();
     let records = system.topic("patient").await.read().await;
-    let chain = Chain {
-        answered,
-        stored,
-        records: records.iter().map(Event::from).collect(),
-    };
+    let chain = Chain { answered, stored, records: records.iter().map(Event::from).collect() };
     let faults = chain.faults();
-    assert!(
-        faults.is_empty(),
-        "{} faults: {:#?}",
-        faults.len(),
-        &faults[..faults.len().min(10)]
-    );
+    assert!(faults.is_empty(), "{} faults: {:#?}", faults.len(), &faults[..faults.len().min(10)]);
     assert!(chain.stored.len() >= REGISTRATIONS);
     system.end().await;
 }

@@ -12,12 +12,7 @@ async fn each_service_has_its_openapi_document() {
         ("analytics", "/api/analytics/summary"),
     ] {
         let document = rest.get(&format!("/api-docs/{name}")).await.expect(200).json();
-        assert!(
-            document["openapi"]
-                .as_str()
-                .is_some_and(|version| version.starts_with("3.")),
-            "{name}"
-        );
+        assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{name}");
         assert!(document["paths"][path].is_object(), "{name}: {path}");
     }
 }
@@ -25,9 +20,7 @@ async fn each_service_has_its_openapi_document() {
 #[tokio::test]
 async fn one_document_has_all_services() {
     let rest = System::shared().await.rest();
-    let request = rest
-        .request(reqwest::Method::GET, "/api-docs")
-        .header("accept", "application/json");
+    let request = rest.request(reqwest::Method::GET, "/api-docs").header("accept", "application/json");
     let document = request.send().await.expect(200).json();
     for path in ["/api/patients", "/auth/login", "/api/billing/accounts/{patientId}"] {
         assert!(document["paths"][path].is_object(), "{path}");

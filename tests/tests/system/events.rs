@@ -11,10 +11,7 @@ use ward_tests::{System, eventually, unique};
 async fn store(system: &System, subject: String, mut headers: HeaderMap, payload: Vec<u8>) {
     headers.insert(header::MESSAGE_ID, unique("again").as_str());
     let context = jetstream::new(system.nats.client().await);
-    let sent = context
-        .publish_with_headers(subject, headers, payload.into())
-        .await
-        .unwrap();
+    let sent = context.publish_with_headers(subject, headers, payload.into()).await.unwrap();
     sent.await.unwrap();
 }
 
@@ -28,13 +25,7 @@ async fn last(system: &System, event_type: &str) -> (HeaderMap, Vec<u8>) {
 }
 
 async fn summary(system: &System) -> Value {
-    system
-        .admin()
-        .await
-        .get("/api/analytics/summary")
-        .await
-        .expect(200)
-        .json()
+    system.admin().await.get("/api/analytics/summary").await.expect(200).json()
 }
 
 #[tokio::test]
@@ -50,13 +41,7 @@ async fn an_event_that_comes_again_has_no_second_effect() {
             let subject = format!("{}.{subscription}", subject::REPLAY);
             store(&system, subject, headers.clone(), payload.clone()).await;
         }
-        store(
-            &system,
-            format!("{}.patient.registered", subject::EVENT),
-            headers.clone(),
-            payload.clone(),
-        )
-        .await;
+        store(&system, format!("{}.patient.registered", subject::EVENT), headers.clone(), payload.clone()).await;
     }
     system.settle().await;
     assert_eq!(summary(&system).await, before);
@@ -79,40 +64,24 @@ async fn an_event_that_nobody_can_handle_is_kept_with_the_reason_and_can_be_repl
     strange.insert(ce::ID, uuid::Uuid::new_v4().to_string().as_str());
     let target = format!("{}.billing.open-account", subject::REPLAY);
     store(&system, target.clone(), strange.clone(), b"\xff\xff\xff".to_vec()).await;
-    let letter = eventually("there is a dead letter", async || {
-        dead(&system).await.into_iter().next()
-    })
-    .await;
-    assert_eq!(
-        (&letter["service"], &letter["subscription"]),
-        (&"billing".into(), &"open-account".into())
-    );
+    let letter = eventually("there is a dead letter", async || dead(&system).await.into_iter().next()).await;
+    assert_eq!((&letter["service"], &letter["subscription"]), (&"billing".into(), &"open-account".into()));
     assert_eq!(letter["event_id"], strange.get(ce::ID).unwrap().as_str());
     assert!(!letter["reason"].as_str().unwrap().is_empty(), "{letter}");
 
     // Still no good, so it comes back; the letter that was replayed is gone.
     system.command(&["events", "replay", "billing"]).await;
     let again = eventually("it is back", async || {
-        dead(&system)
-            .await
-            .into_iter()
-            .find(|one| one["sequence"] != letter["sequence"])
+        dead(&system).await.into_iter().find(|one| one["sequence"] != letter["sequence"])
     })
     .await;
     assert_eq!(dead(&system).await.len(), 1, "{again}");
 
     // A message without the attributes of an event.
     store(&system, target, HeaderMap::new(), good).await;
-    eventually("it is dead as well", async || {
-        (dead(&system).await.len() == 2).then_some(())
-    })
-    .await;
+    eventually("it is dead as well", async || (dead(&system).await.len() == 2).then_some(())).await;
     let rest = system.admin().await;
-    let account = rest
-        .get(&format!("{}?include=account", path(&patient)))
-        .await
-        .expect(200)
-        .json();
+    let account = rest.get(&format!("{}?include=account", path(&patient))).await.expect(200).json();
     assert_eq!(account["account"]["state"], "open", "what others wait for goes on");
     system.end_broken();
 }

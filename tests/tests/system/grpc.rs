@@ -11,16 +11,10 @@ use ward_tests::grpc::message;
 async fn the_same_patient_always_gets_the_same_account() {
     let billing = System::shared().await.grpc().await;
     let patient = Uuid::new_v4().to_string();
-    let first = billing
-        .create_account(&patient, "John Doe", "john.doe@example.com")
-        .await
-        .unwrap();
+    let first = billing.create_account(&patient, "John Doe", "john.doe@example.com").await.unwrap();
     assert_eq!(first.status, "ACTIVE");
     assert!(Uuid::parse_str(&first.account_id).is_ok(), "{}", first.account_id);
-    let second = billing
-        .create_account(&patient, "John Doe", "john.doe@example.com")
-        .await
-        .unwrap();
+    let second = billing.create_account(&patient, "John Doe", "john.doe@example.com").await.unwrap();
     assert_eq!(second.account_id, first.account_id);
 }
 
@@ -29,11 +23,8 @@ async fn many_at_once_get_the_same_account() {
     let billing = System::shared().await.grpc().await;
     let patient = Uuid::new_v4().to_string();
     let calls = (0..16).map(|_| billing.create_account(&patient, "John Doe", "john.doe@example.com"));
-    let mut accounts: Vec<String> = futures_util::future::join_all(calls)
-        .await
-        .into_iter()
-        .map(|answer| answer.unwrap().account_id)
-        .collect();
+    let mut accounts: Vec<String> =
+        futures_util::future::join_all(calls).await.into_iter().map(|answer| answer.unwrap().account_id).collect();
     accounts.dedup();
     assert_eq!(accounts.len(), 1);
 }
@@ -44,10 +35,7 @@ async fn a_registered_patients_account_is_the_one_that_grpc_gives() {
     let (admin, billing) = (system.admin().await, system.grpc().await);
     let patient = ward_tests::clinic::register(&admin).await;
     let id = patient["id"].as_str().unwrap();
-    let asked = billing
-        .create_account(id, "Somebody", "somebody@example.com")
-        .await
-        .unwrap();
+    let asked = billing.create_account(id, "Somebody", "somebody@example.com").await.unwrap();
     let account = admin.until(&format!("/api/billing/accounts/{id}"), 200).await.json();
     assert_eq!(account["id"], asked.account_id);
 }
@@ -73,10 +61,7 @@ async fn a_passed_deadline_is_said_so() {
     let mut request = Request::new(message(&Uuid::new_v4().to_string(), "John Doe", "john.doe@example.com"));
     request.set_timeout(Duration::from_micros(1));
     let status = billing.send(request).await.unwrap_err();
-    assert!(
-        matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
-        "{status}"
-    );
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status}");
 }
 
 #[tokio::test]
@@ -85,10 +70,7 @@ async fn billing_that_does_not_run_is_unavailable_at_once() {
     let billing = system.grpc().await;
     let begin = std::time::Instant::now();
     let id = Uuid::new_v4().to_string();
-    let status = billing
-        .create_account(&id, "John Doe", "john.doe@example.com")
-        .await
-        .unwrap_err();
+    let status = billing.create_account(&id, "John Doe", "john.doe@example.com").await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(begin.elapsed() < Duration::from_secs(2));
     system.end_broken();

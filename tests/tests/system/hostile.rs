@@ -18,10 +18,7 @@ async fn write_act(rest: &Rest, act: &str) -> Answer {
 }
 
 async fn marks(rest: &Rest, name: &str) -> Value {
-    rest.get(&format!("/hostile/read/count?name={name}"))
-        .await
-        .expect(200)
-        .json()
+    rest.get(&format!("/hostile/read/count?name={name}")).await.expect(200).json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,11 +29,7 @@ async fn each_misdeed_has_its_refusal_and_healthy_traffic_goes_on() {
         let rest = healthy.clone();
         async move {
             let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-            if answer.status == 200 {
-                Ok(())
-            } else {
-                Err(answer.text())
-            }
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
         }
     });
     for (act, status) in [
@@ -108,12 +101,7 @@ async fn a_read_cannot_write_however_it_is_put() {
         assert_eq!(answer.status, 400, "{sql}: {}", answer.text());
         let answer = write_act(&rest, &format!("statement?sql={}", urlencoding(sql))).await;
         let refused = !sql.contains("mark (name)");
-        assert_eq!(
-            answer.status,
-            if refused { 400 } else { 200 },
-            "{sql}: {}",
-            answer.text()
-        );
+        assert_eq!(answer.status, if refused { 400 } else { 200 }, "{sql}: {}", answer.text());
     }
     system.end_broken();
 }
@@ -138,9 +126,7 @@ async fn a_calling_component_tells_the_failures_apart() {
     // Four calls at once fill its slots, two more its queue; the fourteen others are told at once.
     let calls = (0..20).map(|_| rest.get("/hostile/read/spin"));
     let answers = join_all(calls).await;
-    let overloaded = answers
-        .iter()
-        .filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
+    let overloaded = answers.iter().filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
     assert_eq!(overloaded.count(), 14);
     system.end_broken();
 }
@@ -169,14 +155,9 @@ async fn a_generation_that_fails_its_probe_is_not_taken() {
     let system = system().await;
     let before = serving(&system).await;
     let unwell = mode(&system, "unwell").await;
-    let output = system
-        .try_command(&["deploy", "hostile", unwell.to_str().unwrap()])
-        .await;
+    let output = system.try_command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
     let said = ward_tests::ward::said(&output);
-    assert!(
-        !output.status.success() && said.contains("does not feel well"),
-        "{said}"
-    );
+    assert!(!output.status.success() && said.contains("does not feel well"), "{said}");
     assert_eq!(serving(&system).await, before);
     system.end_broken();
 }
@@ -193,10 +174,8 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
         for _ in 0..10 {
             rest.get("/hostile/read/nothing").await.expect(200);
         }
-        eventually("the generation before serves again", async || {
-            (serving(&system).await == before).then_some(())
-        })
-        .await;
+        eventually("the generation before serves again", async || (serving(&system).await == before).then_some(()))
+            .await;
     }
     system.end_broken();
 }
@@ -204,16 +183,9 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
 /// The component with another behaviour.
 async fn mode(system: &System, mode: &str) -> std::path::PathBuf {
     let mut bytes = std::fs::read(component("hostile")).unwrap();
-    let place = bytes
-        .windows(24)
-        .position(|window| window == b"ward-hostile-mode:normal")
-        .unwrap();
+    let place = bytes.windows(24).position(|window| window == b"ward-hostile-mode:normal").unwrap();
     bytes[place + 18..place + 24].copy_from_slice(mode.as_bytes());
-    write(
-        system.folder(),
-        &format!("hostile-{}", mode.trim_end_matches('!')),
-        &bytes,
-    )
+    write(system.folder(), &format!("hostile-{}", mode.trim_end_matches('!')), &bytes)
 }
 
 /// The digest of what serves.

@@ -14,11 +14,7 @@ async fn a_host_that_dies_leaves_the_other_serving() {
             let rest = rest.clone();
             async move {
                 let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-                if answer.status == 200 {
-                    Ok(())
-                } else {
-                    Err(format!("{} {}", answer.status, answer.text()))
-                }
+                if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
             }
         }
     });
@@ -27,22 +23,12 @@ async fn a_host_that_dies_leaves_the_other_serving() {
     load.goes_on_for(2000).await;
     let (asked, failures) = load.end().await;
     // What the dead host had in its hands may fail, each at its deadline; nothing after that.
-    assert!(
-        failures.len() <= 8,
-        "{} of {asked} failed: {:?}",
-        failures.len(),
-        &failures[..3]
-    );
+    assert!(failures.len() <= 8, "{} of {asked} failed: {:?}", failures.len(), &failures[..3]);
     register(&rest).await;
 
     system.hosts[1].start_again().await;
     system.hosts[1].until_ready().await;
-    system.hosts[1]
-        .rest()
-        .with_token(rest.token().unwrap())
-        .get("/api/patients")
-        .await
-        .expect(200);
+    system.hosts[1].rest().with_token(rest.token().unwrap()).get("/api/patients").await.expect(200);
     system.end().await;
 }
 
@@ -54,11 +40,7 @@ async fn a_host_that_is_stopped_fails_no_request() {
         let rest = rest.clone();
         async move {
             let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-            if answer.status == 200 {
-                Ok(())
-            } else {
-                Err(format!("{} {}", answer.status, answer.text()))
-            }
+            if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
         }
     });
     load.goes_on_for(200).await;
@@ -66,12 +48,7 @@ async fn a_host_that_is_stopped_fails_no_request() {
     assert!(status.success(), "{status}");
     load.goes_on_for(500).await;
     let (asked, failures) = load.end().await;
-    assert!(
-        failures.is_empty(),
-        "{} of {asked} failed: {:?}",
-        failures.len(),
-        &failures[..1]
-    );
+    assert!(failures.is_empty(), "{} of {asked} failed: {:?}", failures.len(), &failures[..1]);
     system.end().await;
 }
 
@@ -81,12 +58,6 @@ async fn a_host_that_comes_later_runs_what_is_deployed() {
     system.hosts[0].server.kill();
     system.hosts[0].start_again().await;
     system.hosts[0].until_ready().await;
-    system
-        .rest()
-        .login("reader@test.com")
-        .await
-        .get("/api/patients")
-        .await
-        .expect(200);
+    system.rest().login("reader@test.com").await.get("/api/patients").await.expect(200);
     system.end().await;
 }

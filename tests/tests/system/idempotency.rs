@@ -7,9 +7,7 @@ use ward_tests::rest::{Answer, Rest};
 use ward_tests::{System, unique};
 
 async fn post(rest: &Rest, key: &str, body: &Value) -> Answer {
-    let request = rest
-        .request(Method::POST, "/api/patients")
-        .header("idempotency-key", key);
+    let request = rest.request(Method::POST, "/api/patients").header("idempotency-key", key);
     request.json(body.clone()).send().await
 }
 
@@ -21,9 +19,7 @@ async fn the_same_request_gets_the_same_answer_and_one_effect() {
     let second = post(&rest, &key, &body).await.expect(201);
     assert_eq!(first.body, second.body);
     assert_eq!(first.header("location"), second.header("location"));
-    let found = rest
-        .get(&format!("/api/patients?name={}", body["name"].as_str().unwrap()))
-        .await;
+    let found = rest.get(&format!("/api/patients?name={}", body["name"].as_str().unwrap())).await;
     assert_eq!(found.expect(200).json().as_array().unwrap().len(), 1);
 }
 
@@ -41,9 +37,7 @@ async fn a_key_belongs_to_its_caller() {
     let system = System::shared().await;
     let key = unique("key");
     post(&system.admin().await, &key, &registration()).await.expect(201);
-    post(&system.user("clinician").await, &key, &registration())
-        .await
-        .expect(201);
+    post(&system.user("clinician").await, &key, &registration()).await.expect(201);
 }
 
 #[tokio::test]
@@ -63,14 +57,8 @@ async fn many_at_once_have_one_effect() {
     let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 201).collect();
     assert!(!made.is_empty());
     assert!(made.iter().all(|answer| answer.body == made[0].body));
-    let others: Vec<u16> = answers
-        .iter()
-        .map(|answer| answer.status)
-        .filter(|status| *status != 201)
-        .collect();
+    let others: Vec<u16> = answers.iter().map(|answer| answer.status).filter(|status| *status != 201).collect();
     assert!(others.iter().all(|status| *status == 409), "{others:?}");
-    let found = rest
-        .get(&format!("/api/patients?name={}", body["name"].as_str().unwrap()))
-        .await;
+    let found = rest.get(&format!("/api/patients?name={}", body["name"].as_str().unwrap())).await;
     assert_eq!(found.expect(200).json().as_array().unwrap().len(), 1);
 }

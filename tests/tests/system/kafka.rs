@@ -6,10 +6,7 @@ use ward_tests::clinic::{path, register, with};
 use ward_tests::topic::Record;
 
 fn of<'a>(records: &'a [Record], patient: &str) -> Vec<&'a Record> {
-    records
-        .iter()
-        .filter(|record| record.key.as_deref() == Some(patient))
-        .collect()
+    records.iter().filter(|record| record.key.as_deref() == Some(patient)).collect()
 }
 
 #[tokio::test]
@@ -17,9 +14,7 @@ async fn a_patients_life_is_on_the_topic_in_order() {
     let system = System::with().kafka().start().await;
     let rest = system.admin().await;
     let patient = register(&rest).await;
-    rest.put(&path(&patient), with(&patient, "name", json!("Another Name")))
-        .await
-        .expect(200);
+    rest.put(&path(&patient), with(&patient, "name", json!("Another Name"))).await.expect(200);
     rest.delete(&path(&patient)).await.expect(204);
 
     let id = patient["id"].as_str().unwrap();
@@ -29,10 +24,7 @@ async fn a_patients_life_is_on_the_topic_in_order() {
     let kinds: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(kinds, ["PATIENT_CREATED", "PATIENT_UPDATED", "PATIENT_DELETED"]);
     assert!(events.iter().all(|event| event.patient_id == id));
-    assert_eq!(
-        (events[0].name.as_str(), events[1].name.as_str()),
-        (patient["name"].as_str().unwrap(), "Another Name")
-    );
+    assert_eq!((events[0].name.as_str(), events[1].name.as_str()), (patient["name"].as_str().unwrap(), "Another Name"));
     assert_eq!(events[0].email, patient["email"]);
     assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3]);
     system.end().await;
@@ -63,9 +55,7 @@ async fn each_event_goes_to_all_its_topics() {
     let id = patient["id"].as_str().unwrap();
     for name in ["patient", "patient.registered", "billing.account.opened"] {
         let topic = system.topic(name).await;
-        topic
-            .until("one event of the patient", |records| of(records, id).len() == 1)
-            .await;
+        topic.until("one event of the patient", |records| of(records, id).len() == 1).await;
     }
 }
 
@@ -81,8 +71,6 @@ async fn events_wait_while_kafka_is_away_and_nobody_else_does() {
     rest.until(&format!("/api/billing/accounts/{}", ids[0]), 200).await;
     system.kafka.as_mut().unwrap().start_again().await;
     let topic = system.topic("patient").await;
-    topic
-        .until("all events", |records| ids.iter().all(|id| of(records, id).len() == 1))
-        .await;
+    topic.until("all events", |records| ids.iter().all(|id| of(records, id).len() == 1)).await;
     system.end().await;
 }

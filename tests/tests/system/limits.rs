@@ -15,20 +15,14 @@ async fn a_large_body_is_a_413() {
 #[tokio::test]
 async fn large_headers_are_a_431() {
     let rest = System::shared().await.admin().await;
-    let request = rest
-        .request(Method::GET, "/api/patients")
-        .header("x-large", &"x".repeat(20_000));
+    let request = rest.request(Method::GET, "/api/patients").header("x-large", &"x".repeat(20_000));
     let answer = request.send().await;
     assert_eq!(answer.status, 431);
 }
 
 #[tokio::test]
 async fn each_client_has_its_own_rate() {
-    let system = System::with()
-        .set("WARD_HTTP_RATE_PER_S", 5)
-        .set("WARD_HTTP_RATE_BURST", 5)
-        .start()
-        .await;
+    let system = System::with().set("WARD_HTTP_RATE_PER_S", 5).set("WARD_HTTP_RATE_BURST", 5).start().await;
     let (eager, calm) = (system.admin().await, system.user("reader").await);
     let mut refused = 0;
     for _ in 0..10 {

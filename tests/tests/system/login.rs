@@ -22,10 +22,7 @@ async fn wrong_password_and_unknown_user_get_the_same_answer_in_the_same_time() 
         fastest = [fastest[0].min(known_took), fastest[1].min(unknown_took)];
     }
     let [known, unknown] = fastest.map(|took| took.as_secs_f64());
-    assert!(
-        (0.7..1.4).contains(&(known / unknown)),
-        "known {known} s, unknown {unknown} s"
-    );
+    assert!((0.7..1.4).contains(&(known / unknown)), "known {known} s, unknown {unknown} s");
 }
 
 #[tokio::test]
@@ -34,22 +31,12 @@ async fn validates_tokens() {
     let admin = system.admin().await;
     admin.get("/auth/validate").await.expect(200);
     system.rest().get("/auth/validate").await.expect_problem(401);
-    system
-        .rest()
-        .with_token("not.a.token")
-        .get("/auth/validate")
-        .await
-        .expect_problem(401);
+    system.rest().with_token("not.a.token").get("/auth/validate").await.expect_problem(401);
     let token = admin.token().unwrap();
     let (head, signature) = token.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { "B" } else { "A" };
     let forged = format!("{head}.{first}{}", &signature[1..]);
-    system
-        .rest()
-        .with_token(&forged)
-        .get("/auth/validate")
-        .await
-        .expect_problem(401);
+    system.rest().with_token(&forged).get("/auth/validate").await.expect_problem(401);
 }
 
 #[tokio::test]
@@ -57,11 +44,7 @@ async fn publishes_the_keys_that_tokens_are_signed_with() {
     let system = System::shared().await;
     let keys = system.rest().get("/.well-known/jwks.json").await.expect(200).json();
     let key = &keys["keys"][0];
-    assert_eq!(
-        (key["kty"].as_str(), key["crv"].as_str()),
-        (Some("OKP"), Some("Ed25519")),
-        "{keys}"
-    );
+    assert_eq!((key["kty"].as_str(), key["crv"].as_str()), (Some("OKP"), Some("Ed25519")), "{keys}");
     assert!(key["kid"].is_string() && key["d"].is_null(), "{keys}");
 }
 
@@ -69,10 +52,7 @@ async fn publishes_the_keys_that_tokens_are_signed_with() {
 async fn login_needs_both_fields() {
     let rest = System::shared().await.rest();
     let problem = rest.post("/auth/login", json!({})).await.expect_problem(400);
-    assert!(
-        problem["errors"]["email"].is_array() && problem["errors"]["password"].is_array(),
-        "{problem}"
-    );
+    assert!(problem["errors"]["email"].is_array() && problem["errors"]["password"].is_array(), "{problem}");
 }
 
 #[tokio::test]
@@ -99,12 +79,8 @@ async fn production_has_no_users_but_those_that_an_operator_makes() {
     let login = |email: &str, password: &str| json!({ "email": email, "password": password });
     let seeded = login("testuser@test.com", "password123");
     system.rest().post("/auth/login", seeded).await.expect_problem(401);
-    let output = system
-        .command_with_input(
-            &["user", "add", "first@example.com", "--role", "ADMIN"],
-            "a long password\n",
-        )
-        .await;
+    let output =
+        system.command_with_input(&["user", "add", "first@example.com", "--role", "ADMIN"], "a long password\n").await;
     assert!(output.status.success(), "{}", ward_tests::ward::said(&output));
     let made = login("first@example.com", "a long password");
     system.rest().post("/auth/login", made).await.expect(200);

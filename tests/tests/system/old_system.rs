@@ -22,10 +22,7 @@ async fn should_return_unauthorized_on_invalid_login() {
 async fn should_return_patients_with_valid_token() {
     let rest = System::shared().await.rest();
     let body = json!({ "email": "testuser@test.com", "password": "password123" });
-    let token = rest.post("/auth/login", body).await.expect(200).json()["token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let token = rest.post("/auth/login", body).await.expect(200).json()["token"].as_str().unwrap().to_owned();
     let answer = rest.with_token(&token).get("/api/patients").await.expect(200);
     // `body("patients", notNullValue())` in RestAssured: a member of each element of a root array.
     assert!(answer.json().is_array());
@@ -33,9 +30,7 @@ async fn should_return_patients_with_valid_token() {
 
 #[tokio::test]
 async fn should_return_429_after_limit_exceeded() {
-    let limited = System::with()
-        .set("WARD_HTTP_RATE_PER_S", 5)
-        .set("WARD_HTTP_RATE_BURST", 5);
+    let limited = System::with().set("WARD_HTTP_RATE_PER_S", 5).set("WARD_HTTP_RATE_BURST", 5);
     let system = limited.start().await;
     let rest = system.admin().await;
     let mut too_many = 0;

@@ -15,11 +15,7 @@ async fn billing_down_never_fails_a_registration() {
     for _ in 0..10 {
         patients.push(register(&rest).await);
     }
-    let asked = rest
-        .get(&format!("{}?include=account", path(&patients[0])))
-        .await
-        .expect(200)
-        .json();
+    let asked = rest.get(&format!("{}?include=account", path(&patients[0]))).await.expect(200).json();
     assert_eq!(asked["name"], patients[0]["name"]);
     assert_eq!(asked["account"]["state"], "unavailable", "{asked}");
 
@@ -27,17 +23,11 @@ async fn billing_down_never_fails_a_registration() {
     system.hosts[1].until_ready().await;
     for patient in &patients {
         let account = format!("{}?include=account", path(patient));
-        ward_tests::eventually("the account appears", async || {
-            has_account(&rest, &account).await.then_some(())
-        })
-        .await;
+        ward_tests::eventually("the account appears", async || has_account(&rest, &account).await.then_some(())).await;
     }
     system.settle().await;
     let accounts = system.database("billing").await;
-    let ids: Vec<String> = patients
-        .iter()
-        .map(|patient| patient["id"].as_str().unwrap().to_owned())
-        .collect();
+    let ids: Vec<String> = patients.iter().map(|patient| patient["id"].as_str().unwrap().to_owned()).collect();
     let count: i64 = sqlx::query_scalar("select count(*) from accounts where patient_id::text = any($1)")
         .bind(&ids)
         .fetch_one(&accounts)

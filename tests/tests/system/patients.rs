@@ -24,9 +24,7 @@ async fn a_registration_is_answered_with_the_patient_and_where_it_is() {
 #[tokio::test]
 async fn the_day_of_registration_is_today_unless_said() {
     let rest = System::shared().await.admin().await;
-    post(&rest, with(&registration(), "registeredDate", Value::Null))
-        .await
-        .expect(201);
+    post(&rest, with(&registration(), "registeredDate", Value::Null)).await.expect(201);
 }
 
 #[tokio::test]
@@ -39,11 +37,7 @@ async fn all_faults_of_a_registration_are_named_at_once() {
     expect_fault(&problem, "address", "Address is required");
     expect_fault(&problem, "dateOfBirth", "Date of birth is required");
 
-    let wrong = with(
-        &with(&registration(), "name", json!("x".repeat(101))),
-        "email",
-        json!("not an address"),
-    );
+    let wrong = with(&with(&registration(), "name", json!("x".repeat(101))), "email", json!("not an address"));
     let problem = post(&rest, wrong).await.expect_problem(400);
     expect_fault(&problem, "name", "Name cannot exceed 100 characters");
     expect_fault(&problem, "email", "Email should be valid");
@@ -58,10 +52,7 @@ async fn all_faults_of_a_registration_are_named_at_once() {
 #[track_caller]
 fn expect_fault(problem: &Value, field: &str, message: &str) {
     let faults = problem["errors"][field].as_array();
-    assert!(
-        faults.is_some_and(|faults| faults.contains(&json!(message))),
-        "{field}: {problem}"
-    );
+    assert!(faults.is_some_and(|faults| faults.contains(&json!(message))), "{field}: {problem}");
 }
 
 #[tokio::test]
@@ -75,16 +66,8 @@ async fn a_list_is_an_array_with_a_link_to_the_next_page() {
     while let Some(page) = next {
         let answer = rest.get(&page).await.expect(200);
         let patients = answer.json().as_array().unwrap().clone();
-        assert!(
-            !patients.is_empty() && patients.len() <= 7,
-            "{} on {page}",
-            patients.len()
-        );
-        seen.extend(
-            patients
-                .iter()
-                .map(|patient| patient["id"].as_str().unwrap().to_owned()),
-        );
+        assert!(!patients.is_empty() && patients.len() <= 7, "{} on {page}", patients.len());
+        seen.extend(patients.iter().map(|patient| patient["id"].as_str().unwrap().to_owned()));
         next = next_page(&answer);
     }
     let count = seen.len();
@@ -124,9 +107,7 @@ async fn a_patient_is_found_by_name_address_and_date_of_birth() {
         assert_eq!(found.as_array().unwrap().len(), 1, "{query}: {found}");
         assert_eq!(found[0]["id"], patient["id"]);
     }
-    let found = rest
-        .get(&format!("/api/patients?name={}&dateOfBirth=1900-01-01", text("name")))
-        .await;
+    let found = rest.get(&format!("/api/patients?name={}&dateOfBirth=1900-01-01", text("name"))).await;
     assert_eq!(found.expect(200).json(), json!([]));
 }
 
@@ -184,11 +165,7 @@ async fn a_likely_duplicate_is_reported_with_the_candidates_and_accepted_on_purp
     let first = post(&rest, body.clone()).await.expect(201).json();
     let problem = post(&rest, body.clone()).await.expect_problem(409);
     assert!(problem.to_string().contains(first["id"].as_str().unwrap()), "{problem}");
-    let again = rest
-        .post("/api/patients?allowDuplicate=true", body)
-        .await
-        .expect(201)
-        .json();
+    let again = rest.post("/api/patients?allowDuplicate=true", body).await.expect(201).json();
     assert_ne!(again["id"], first["id"]);
 }
 
@@ -196,11 +173,7 @@ async fn a_likely_duplicate_is_reported_with_the_candidates_and_accepted_on_purp
 async fn a_family_may_share_an_address() {
     let rest = System::shared().await.admin().await;
     let parent = registration();
-    let child = with(
-        &with(&registration(), "email", parent["email"].clone()),
-        "dateOfBirth",
-        json!("2015-03-01"),
-    );
+    let child = with(&with(&registration(), "email", parent["email"].clone()), "dateOfBirth", json!("2015-03-01"));
     post(&rest, parent).await.expect(201);
     post(&rest, child).await.expect(201);
 }

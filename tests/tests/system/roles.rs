@@ -22,9 +22,7 @@ async fn everybody_reads_patients() {
         let rest = system.user(user).await;
         rest.get("/api/patients").await.expect(200);
         rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
-        rest.get(&format!("/api/patients/{JOHN}?include=account"))
-            .await
-            .expect(200);
+        rest.get(&format!("/api/patients/{JOHN}?include=account")).await.expect(200);
     }
 }
 
@@ -48,12 +46,7 @@ async fn administrators_and_billing_read_accounts() {
     let account = format!("/api/billing/accounts/{JOHN}");
     system.admin().await.until(&account, 200).await;
     for user in USERS {
-        expect(
-            user,
-            &["testuser", "billing"],
-            system.user(user).await.get(&account).await,
-            200,
-        );
+        expect(user, &["testuser", "billing"], system.user(user).await.get(&account).await, 200);
     }
 }
 

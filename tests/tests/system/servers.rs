@@ -18,11 +18,7 @@ async fn postgres_runs_with_the_deployed_configuration() {
 async fn nats_keeps_acknowledged_messages_over_a_kill() {
     let mut nats = Nats::start().await;
     let context = jetstream::new(nats.client().await);
-    let config = jetstream::stream::Config {
-        name: "KEPT".into(),
-        subjects: vec!["kept".into()],
-        ..Default::default()
-    };
+    let config = jetstream::stream::Config { name: "KEPT".into(), subjects: vec!["kept".into()], ..Default::default() };
     context.create_stream(config).await.unwrap();
     context.publish("kept", "one".into()).await.unwrap().await.unwrap();
     nats.server.kill();

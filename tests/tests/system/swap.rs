@@ -9,11 +9,7 @@ use ward_tests::machine::component;
 use ward_tests::rest::{Answer, Rest};
 
 fn ok(answer: Answer, status: u16) -> Result<(), String> {
-    if answer.status == status {
-        Ok(())
-    } else {
-        Err(format!("{} {}", answer.status, answer.text()))
-    }
+    if answer.status == status { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
 }
 
 /// Three reads to one registration.
@@ -44,23 +40,12 @@ async fn a_hundred_swaps_under_load_fail_no_request() {
             Some(fault) => fault.apply(&patient, &billing, mark),
         };
         let artifact = write(system.folder(), "candidate", &bytes);
-        let output = system
-            .try_command(&["deploy", "patient", artifact.to_str().unwrap()])
-            .await;
+        let output = system.try_command(&["deploy", "patient", artifact.to_str().unwrap()]).await;
         let said = ward_tests::ward::said(&output);
-        assert_eq!(
-            output.status.success(),
-            fault.is_none(),
-            "round {round}, {fault:?}: {said}"
-        );
+        assert_eq!(output.status.success(), fault.is_none(), "round {round}, {fault:?}: {said}");
     }
     let (asked, failures) = load.end().await;
-    assert!(
-        failures.is_empty(),
-        "{} of {asked} failed: {:?}",
-        failures.len(),
-        &failures[..1]
-    );
+    assert!(failures.is_empty(), "{} of {asked} failed: {:?}", failures.len(), &failures[..1]);
     system.end().await;
 }
 
@@ -69,9 +54,7 @@ async fn a_rollback_brings_the_generation_before() {
     let system = System::start().await;
     let patient = std::fs::read(component("patient")).unwrap();
     let before = digest(&system).await;
-    system
-        .deploy("patient", write(system.folder(), "next", &marked(&patient, 1)))
-        .await;
+    system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
     assert_ne!(digest(&system).await, before);
     system.command(&["rollback", "patient"]).await;
     assert_eq!(digest(&system).await, before);

@@ -9,17 +9,10 @@ macro_rules! columns {
 
 pub const PROBE: &str = "select id from patients limit 1";
 
-pub const FIND: &str = concat!(
-    "select ",
-    columns!(),
-    " from patients where id = $1 and deleted_at is null"
-);
+pub const FIND: &str = concat!("select ", columns!(), " from patients where id = $1 and deleted_at is null");
 
-pub const LOCK: &str = concat!(
-    "select ",
-    columns!("deleted_at is not null"),
-    " from patients where id = $1 for update"
-);
+pub const LOCK: &str =
+    concat!("select ", columns!("deleted_at is not null"), " from patients where id = $1 for update");
 
 pub const SIMILAR: &str = concat!(
     "(select ",

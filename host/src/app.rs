@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -35,7 +36,7 @@ pub struct App {
 impl App {
     /// Connects and composes; nothing serves yet.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
-        let host = host_name(&config);
+        let host = host_name(&config)?;
         let bus = Arc::new(Bus::connect(&config.nats, &format!("ward host {host}")).await?);
         bus.ensure_streams(&config.events).await?;
         let desired = DesiredState::open(&bus).await?;
@@ -44,27 +45,15 @@ impl App {
         let tokens = Arc::new(Tokens::new(&config.tokens, keys));
         let client = Client::new(bus.clone());
         let passwords = Passwords::new(&config.passwords)?;
-        let host_services = Arc::new(HostServices {
-            client: client.clone(),
-            passwords,
-            tokens: tokens.clone(),
-        });
+        let host_services = Arc::new(HostServices { client: client.clone(), passwords, tokens: tokens.clone() });
 
         let (raise_alarm, alarms) = mpsc::unbounded_channel();
         let secret = RoleSecret::read(&config.database.secret_file)?;
         let open = |service: &ServiceConfig| -> anyhow::Result<Arc<Service>> {
             let wants_store = service.grants.capabilities.contains(&Capability::Sql);
-            let database = wants_store
-                .then(|| Database::new(&config.database, &secret, &service.name))
-                .transpose()?;
+            let database = wants_store.then(|| Database::new(&config.database, &secret, &service.name)).transpose()?;
             let (host, database) = (host_services.clone(), database.map(Arc::new));
-            Ok(Arc::new(Service::new(
-                service.clone(),
-                host,
-                database,
-                config.store.reruns,
-                raise_alarm.clone(),
-            )))
+            Ok(Arc::new(Service::new(service.clone(), host, database, config.store.reruns, raise_alarm.clone())))
         };
         let services: Vec<Arc<Service>> = config.services.iter().map(open).collect::<anyhow::Result<_>>()?;
 
@@ -80,10 +69,7 @@ impl App {
                 engine,
                 compiler,
                 desired,
-                services: services
-                    .iter()
-                    .map(|service| (service.name.clone(), service.clone()))
-                    .collect(),
+                services: services.iter().map(|service| (service.name.clone(), service.clone())).collect(),
                 swap: config.swap.clone(),
                 development: config.is_development(),
             },
@@ -112,12 +98,7 @@ impl App {
             supervisor,
             metrics,
         };
-        Ok(Self {
-            background,
-            gateway,
-            changed,
-            alarms,
-        })
+        Ok(Self { background, gateway, changed, alarms })
     }
 
     /// Serves until `shutdown` ends, then drains within `host.drain_s`.
@@ -139,26 +120,22 @@ impl App {
             shutdown.await;
             let _ = begun.send(());
         };
-        let serving = tokio::spawn(self.gateway.clone().serve(listener, closing));
+        // Half of the time for the gateway; the other half for calls of other hosts, which are taken until the end.
+        let serving = tokio::spawn(self.gateway.clone().serve(listener, drain / 2, closing));
         let _ = began_closing.await;
         tracing::info!("shutting down: finishing what is under way");
         let until = Instant::now() + drain;
-        for service in &self.background.services {
-            self.background.supervisor.consumers.stop(service).await;
-        }
+        let stopping =
+            self.background.services.iter().map(|service| self.background.supervisor.consumers.stop(service));
+        let events = tokio::time::timeout_at(until.into(), join_all(stopping));
         // The gateway's last requests may need the services of this very host.
-        let _ = tokio::time::timeout_at(until.into(), serving).await;
+        let _ = tokio::join!(serving, events);
         for service in &self.background.services {
             self.background.supervisor.workers.stop(service).await;
         }
         let left = drained(self.background.services.iter(), until).await;
         self.background.bus.flush().await;
-        for database in self
-            .background
-            .services
-            .iter()
-            .filter_map(|service| service.database.as_ref())
-        {
+        for database in self.background.services.iter().filter_map(|service| service.database.as_ref()) {
             let _ = tokio::time::timeout(Duration::from_millis(500), database.close()).await;
         }
         tracing::info!(left, "stopped");
@@ -188,7 +165,7 @@ impl App {
     fn announce(&self, listener: &TcpListener) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let profile = self.background.config.profile;
-        tracing::info!(host = self.background.host, %address, nats = self.background.config.nats.url, ?profile, "gateway listens");
+        tracing::info!(host = self.background.host, %address, nats = crate::bus::without_password(&self.background.config.nats.url), ?profile, "gateway listens");
         if self.background.config.is_development() {
             tracing::warn!("the profile is development: example users with a known password are made");
         }
@@ -197,19 +174,22 @@ impl App {
 }
 
 /// The configured name, or the machine's with a random part. Part of subjects, so only what may stand there.
-fn host_name(config: &Config) -> String {
-    if !config.host.name.is_empty() {
-        return clean(&config.host.name);
+fn host_name(config: &Config) -> anyhow::Result<String> {
+    let configured = &config.host.name;
+    anyhow::ensure!(
+        clean(configured) == *configured,
+        "host.name ({configured:?}) may have letters, digits and dashes only"
+    );
+    if !configured.is_empty() {
+        return Ok(configured.clone());
     }
     let machine = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let machine = clean(machine.trim());
-    let machine = if machine.is_empty() { "host".to_owned() } else { machine };
+    let machine = if machine.is_empty() { "host" } else { machine.as_str() };
     let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{machine}-{}", random.get(..6).unwrap_or_default())
+    Ok(format!("{machine}-{}", random.get(..6).unwrap_or_default()))
 }
 
 fn clean(name: &str) -> String {
-    name.chars()
-        .filter(|character| character.is_ascii_alphanumeric() || *character == '-')
-        .collect()
+    name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
 }

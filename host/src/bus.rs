@@ -13,6 +13,7 @@ use async_nats::client::Client;
 use async_nats::connection::State;
 use async_nats::{ConnectOptions, Event, Request, RequestErrorKind};
 use bytes::Bytes;
+use tokio::sync::watch;
 
 pub use async_nats::{HeaderMap as Headers, Message, Subscriber};
 pub use registry::{Bucket, Change, Objects, RegistryError, Revised};
@@ -25,10 +26,7 @@ pub enum BusError {
     #[error("cannot read the NATS credentials {path}: {source}")]
     Credentials { path: String, source: std::io::Error },
     #[error("cannot connect to NATS at {url}: {source}; is nats-server running, and is nats.url right?")]
-    Connect {
-        url: String,
-        source: async_nats::ConnectError,
-    },
+    Connect { url: String, source: async_nats::ConnectError },
     #[error("cannot subscribe: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
     #[error("nats-server {0} is too old: 2.12 or newer is needed")]
@@ -47,11 +45,15 @@ pub enum NoReply {
     /// Nobody subscribes, or NATS cannot be reached.
     NoResponders,
     TimedOut,
+    /// The connection was lost meanwhile, and the reply with it.
+    Lost,
 }
 
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
+    /// Counts disconnections.
+    disconnected: watch::Receiver<u64>,
     jetstream: async_nats::jetstream::Context,
     replicas: usize,
 }
@@ -59,37 +61,28 @@ pub struct Bus {
 impl Bus {
     /// Connects once; from then on the client reconnects by itself for ever.
     pub async fn connect(config: &config::Nats, name: &str) -> Result<Self, BusError> {
+        let (disconnect, disconnected) = watch::channel(0);
         let mut options = ConnectOptions::new();
         if !config.credentials_file.is_empty() {
             options = options
                 .credentials_file(&config.credentials_file)
                 .await
-                .map_err(|source| BusError::Credentials {
-                    path: config.credentials_file.clone(),
-                    source,
-                })?;
+                .map_err(|source| BusError::Credentials { path: config.credentials_file.clone(), source })?;
         }
         let client = options
             .name(name)
             .ping_interval(Duration::from_secs(config.ping_interval_s))
             .request_timeout(None)
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64))
-            .event_callback(report)
+            .event_callback(move |event| report(event, disconnect.clone()))
             .connect(&config.url)
             .await
-            .map_err(|source| BusError::Connect {
-                url: config.url.clone(),
-                source,
-            })?;
+            .map_err(|source| BusError::Connect { url: without_password(&config.url), source })?;
         if !client.is_server_compatible(2, 12, 0) {
             return Err(BusError::Version(client.server_info().version));
         }
         let jetstream = async_nats::jetstream::new(client.clone());
-        Ok(Self {
-            client,
-            jetstream,
-            replicas: config.replicas,
-        })
+        Ok(Self { client, disconnected, jetstream, replicas: config.replicas })
     }
 
     pub fn is_connected(&self) -> bool {
@@ -111,14 +104,18 @@ impl Bus {
         if !self.is_connected() {
             return Err(NoReply::NoResponders);
         }
+        let mut disconnected = self.disconnected.clone();
+        disconnected.mark_unchanged();
         let request = Request::new().headers(headers).payload(payload).timeout(Some(timeout));
-        self.client
-            .send_request(subject, request)
-            .await
-            .map_err(|error| match error.kind() {
-                RequestErrorKind::TimedOut => NoReply::TimedOut,
-                _ => NoReply::NoResponders,
-            })
+        let reply = tokio::select! {
+            reply = self.client.send_request(subject, request) => reply,
+            _ = disconnected.changed() => return Err(NoReply::Lost),
+        };
+        reply.map_err(|error| match error.kind() {
+            RequestErrorKind::TimedOut => NoReply::TimedOut,
+            RequestErrorKind::NoResponders => NoReply::NoResponders,
+            _ => NoReply::Lost,
+        })
     }
 
     /// Gathers the replies of everybody who hears `subject`: the first within `patience`, until none came for `pause`.
@@ -187,7 +184,18 @@ impl Bus {
     }
 }
 
-async fn report(event: Event) {
+/// An address as it may stand in a log.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+async fn report(event: Event, disconnect: watch::Sender<u64>) {
+    if matches!(event, Event::Disconnected) {
+        disconnect.send_modify(|count| *count += 1);
+    }
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("disconnected from NATS; reconnecting"),

@@ -8,6 +8,7 @@ pub mod client;
 pub mod envelope;
 pub mod execute;
 pub mod request;
+mod response;
 pub mod typed;
 pub mod watched;
 pub mod worker;
@@ -45,11 +46,21 @@ pub struct Failure {
     pub message: String,
 }
 
+/// Whose fault it is that there is no answer. It decides who tries again, and who is blamed for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The component: it crashed, took too long, or broke a rule. It will probably do so again.
+    Component,
+    /// The caller: an unknown function, arguments that do not decode, no patience.
+    Caller,
+    /// The store, the queue, the network. It will pass.
+    Surroundings,
+    /// Nobody knows whether the call was done. It must not be run again, except under a key.
+    Unknown,
+}
+
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
+        Self { kind, message: message.into() }
     }
 }

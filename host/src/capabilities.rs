@@ -59,18 +59,8 @@ pub struct CallState {
 
 impl CallState {
     pub fn new(call: Call, service: Arc<ServiceContext>, host: Arc<HostServices>, work: Work) -> Self {
-        let memory = StoreLimitsBuilder::new()
-            .memory_size(service.limits.memory_mb << 20)
-            .build();
-        Self {
-            call,
-            service,
-            host,
-            work,
-            memory,
-            log_lines: 0,
-            calls_made: 0,
-        }
+        let memory = StoreLimitsBuilder::new().memory_size(service.limits.memory_mb << 20).build();
+        Self { call, service, host, work, memory, log_lines: 0, calls_made: 0 }
     }
 }
 

@@ -109,6 +109,7 @@ pub struct Gateway {
 pub struct Http {
     pub body_bytes: usize,
     pub header_bytes: usize,
+    pub connections: usize,
     pub timeout_ms: u64,
     pub concurrency: usize,
     pub rate_per_s: u32,
@@ -195,10 +196,7 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let invalid = |section: &str, message: &str| {
-            Err(ConfigError::Invalid {
-                section: section.to_owned(),
-                message: message.to_owned(),
-            })
+            Err(ConfigError::Invalid { section: section.to_owned(), message: message.to_owned() })
         };
         if !(4..=31).contains(&self.passwords.cost) {
             return invalid("passwords", "cost must be between 4 and 31; 12 takes about 0.3 s");

@@ -14,8 +14,8 @@ mod limits;
 mod live;
 mod problem;
 mod routes;
+mod server;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -50,7 +49,7 @@ pub struct Gateway {
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
     rate: RateLimit,
-    requests: Arc<Semaphore>,
+    requests: Semaphore,
     streams: Arc<Semaphore>,
     /// True once the host shuts down; streams end then.
     closing: watch::Sender<bool>,
@@ -71,7 +70,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> Arc<Self> {
         let gateway = Self {
             rate: RateLimit::new(&parts.config),
-            requests: Arc::new(Semaphore::new(parts.config.concurrency)),
+            requests: Semaphore::new(parts.config.concurrency),
             streams: Arc::new(Semaphore::new(parts.config.live_streams)),
             closing: watch::channel(false).0,
             routes: ArcSwap::from_pointee(RouteTable::default()),
@@ -88,11 +87,18 @@ impl Gateway {
 
     /// Makes the route table anew, whenever another generation serves.
     pub async fn follow(self: Arc<Self>, mut changed: watch::Receiver<()>) {
-        while changed.changed().await.is_ok() {
-            let serving = self.services.iter().filter_map(|service| service.current());
-            self.routes
-                .store(Arc::new(RouteTable::of(serving.collect(), &self.public_url)));
-            self.rate.forget_idle();
+        let mut pause = tokio::time::interval(FORGET_PAUSE);
+        loop {
+            tokio::select! {
+                changed = changed.changed() => match changed {
+                    Ok(()) => {
+                        let serving = self.services.iter().filter_map(|service| service.current());
+                        self.routes.store(Arc::new(RouteTable::of(&serving.collect::<Vec<_>>(), &self.public_url)));
+                    }
+                    Err(_) => return,
+                },
+                _ = pause.tick() => self.rate.forget_idle(),
+            }
         }
     }
 
@@ -104,32 +110,21 @@ impl Gateway {
         }
     }
 
-    /// Serves until `shutdown` ends, then finishes what is under way.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    /// Serves until `shutdown` ends, then finishes what is under way, at most for `drain`.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, drain: Duration, shutdown: impl Future<Output = ()>) {
+        let connections = self.config.connections;
         let gateway = self.clone();
         let closing = async move {
             shutdown.await;
             gateway.closing.send_replace(true);
         };
-        let listener = listener.tap_io(|stream| {
-            // Small answers must not wait for more.
-            let _ = stream.set_nodelay(true);
-        });
-        let service = router(self).into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service).with_graceful_shutdown(closing).await
+        server::serve(listener, router(self), connections, drain, closing).await;
     }
 }
 
 fn router(gateway: Arc<Gateway>) -> Router {
-    let page = ApiDefinition {
-        uri_prefix: "/docs",
-        api_definition: OpenApiSource::Uri("/api-docs"),
-        title: Some("Ward API"),
-    };
+    let page =
+        ApiDefinition { uri_prefix: "/docs", api_definition: OpenApiSource::Uri("/api-docs"), title: Some("Ward API") };
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -148,6 +143,9 @@ async fn keys(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
     let cache = [(axum::http::header::CACHE_CONTROL, "public, max-age=30")];
     (cache, axum::Json(gateway.tokens.jwks()))
 }
+
+/// How often clients that were not seen for a while are forgotten.
+const FORGET_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a client that was turned away shall wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

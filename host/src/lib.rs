@@ -15,6 +15,7 @@ pub mod config;
 pub mod engine;
 pub mod events;
 pub mod gateway;
+mod hex;
 pub mod metrics;
 pub mod security;
 pub mod services;

@@ -49,20 +49,13 @@ enum Command {
     Keys(commands::keys::Command),
     /// Compile a component to machine code; the host runs this in a process of its own.
     #[command(hide = true)]
-    Compile {
-        input: PathBuf,
-        output: PathBuf,
-        memory_mb: u64,
-    },
+    Compile { input: PathBuf, output: PathBuf, memory_mb: u64 },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Polled often, so that a guest that computes for long does not keep others waiting.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .event_interval(8)
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(8).build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(arguments));
@@ -85,6 +78,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Build(options) => return commands::build::run(options),
         Command::Componentize { input, output } => return commands::build::componentize_file(input, output),
+        Command::Compile { input, output, memory_mb } => {
+            let defaults = Config::from_settings(&ward_config::Settings::layer("", &Default::default())?)?;
+            return ward_host::engine::compile_here(&defaults.engine, input, output, *memory_mb);
+        }
         _ => {}
     }
     let config = Config::load(arguments.config.as_deref())?;
@@ -97,11 +94,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,
         Command::Keys(command) => commands::keys::run(&config, command),
-        Command::Compile {
-            input,
-            output,
-            memory_mb,
-        } => ward_host::engine::compile_here(&config.engine, &input, &output, memory_mb),
-        Command::Build(_) | Command::Componentize { .. } => Ok(()),
+        Command::Build(_) | Command::Componentize { .. } | Command::Compile { .. } => Ok(()),
     }
 }

@@ -60,69 +60,36 @@ impl Metrics {
             backlog: Family::default(),
         };
         if let Ok(mut registry) = metrics.registry.lock() {
-            registry.register(
-                "http_requests",
-                "REST requests by operation and status",
-                metrics.requests.clone(),
-            );
-            registry.register(
-                "http_request_seconds",
-                "How long REST requests took",
-                metrics.durations.clone(),
-            );
-            registry.register(
-                "events_relayed",
-                "Events that this host moved to the stream",
-                metrics.relayed.clone(),
-            );
-            registry.register(
-                "outbox_events",
-                "Committed events not yet in the stream",
-                metrics.waiting.clone(),
-            );
-            registry.register(
-                "subscription_backlog",
-                "Events before a subscription",
-                metrics.backlog.clone(),
-            );
+            registry.register("http_requests", "REST requests by operation and status", metrics.requests.clone());
+            registry.register("http_request_seconds", "How long REST requests took", metrics.durations.clone());
+            registry.register("events_relayed", "Events that this host moved to the stream", metrics.relayed.clone());
+            registry.register("outbox_events", "Committed events not yet in the stream", metrics.waiting.clone());
+            registry.register("subscription_backlog", "Events before a subscription", metrics.backlog.clone());
         }
         metrics
     }
 
     pub fn relayed(&self, service: &str, events: usize) {
-        let labels = ServiceLabels {
-            service: service.to_owned(),
-        };
+        let labels = ServiceLabels { service: service.to_owned() };
         self.relayed.get_or_create(&labels).inc_by(events as u64);
     }
 
     /// Events in the outbox of a service.
     pub fn set_waiting(&self, service: &str, events: i64) {
-        let labels = ServiceLabels {
-            service: service.to_owned(),
-        };
+        let labels = ServiceLabels { service: service.to_owned() };
         self.waiting.get_or_create(&labels).set(events);
     }
 
     /// Events that a subscription has before it or under way.
     pub fn set_backlog(&self, subscription: &str, events: u64) {
-        let labels = SubscriptionLabels {
-            subscription: subscription.to_owned(),
-        };
-        self.backlog
-            .get_or_create(&labels)
-            .set(i64::try_from(events).unwrap_or(i64::MAX));
+        let labels = SubscriptionLabels { subscription: subscription.to_owned() };
+        self.backlog.get_or_create(&labels).set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 
     pub fn request(&self, operation: &str, status: StatusCode, took: Duration) {
-        let labels = RequestLabels {
-            operation: operation.to_owned(),
-            status: status.as_u16(),
-        };
+        let labels = RequestLabels { operation: operation.to_owned(), status: status.as_u16() };
         self.requests.get_or_create(&labels).inc();
-        let labels = OperationLabels {
-            operation: operation.to_owned(),
-        };
+        let labels = OperationLabels { operation: operation.to_owned() };
         self.durations.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
@@ -155,33 +122,18 @@ fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
         let _ = writeln!(text, "# HELP ward_{name} {help}\n# TYPE ward_{name} {kind}");
         let suffix = if kind == "counter" { "_total" } else { "" };
         for status in statuses {
-            let _ = writeln!(
-                text,
-                "ward_{name}{suffix}{{service=\"{}\"}} {}",
-                status.service,
-                value(status)
-            );
+            let _ = writeln!(text, "ward_{name}{suffix}{{service=\"{}\"}} {}", status.service, value(status));
         }
     };
-    gauge("calls_in_flight", "Calls that run or wait", "gauge", &|status| {
-        status.in_flight as u64
-    });
-    gauge("serving", "1 while a generation serves", "gauge", &|status| {
-        u64::from(status.serving.is_some())
-    });
+    gauge("calls_in_flight", "Calls that run or wait", "gauge", &|status| status.in_flight as u64);
+    gauge("serving", "1 while a generation serves", "gauge", &|status| u64::from(status.serving.is_some()));
     gauge("generation", "The generation that serves", "gauge", &|status| {
         status.serving.as_ref().map_or(0, |serving| serving.generation)
     });
-    gauge(
-        "generation_calls",
-        "Calls of the generation that serves",
-        "counter",
-        &|status| status.serving.as_ref().map_or(0, |serving| serving.calls),
-    );
-    gauge(
-        "generation_failures",
-        "Failed calls of the generation that serves",
-        "counter",
-        &|status| status.serving.as_ref().map_or(0, |serving| serving.failures),
-    );
+    gauge("generation_calls", "Calls of the generation that serves", "counter", &|status| {
+        status.serving.as_ref().map_or(0, |serving| serving.calls)
+    });
+    gauge("generation_failures", "Failed calls of the generation that serves", "counter", &|status| {
+        status.serving.as_ref().map_or(0, |serving| serving.failures)
+    });
 }

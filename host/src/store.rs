@@ -23,9 +23,11 @@ mod housekeeping;
 mod idempotency;
 mod migrate;
 mod outbox;
+mod pool;
 mod provision;
 mod roles;
 mod statement;
+mod transaction;
 mod values;
 mod work;
 

@@ -76,18 +76,9 @@ mod tests {
 
     fn holder() -> Plan {
         Plan::Record(vec![
-            Field {
-                name: "owner-id".into(),
-                plan: Plan::String,
-            },
-            Field {
-                name: "note".into(),
-                plan: Plan::Option(Box::new(Plan::String)),
-            },
-            Field {
-                name: "size".into(),
-                plan: Plan::U8,
-            },
+            Field { name: "owner-id".into(), plan: Plan::String },
+            Field { name: "note".into(), plan: Plan::Option(Box::new(Plan::String)) },
+            Field { name: "size".into(), plan: Plan::U8 },
         ])
     }
 
@@ -97,10 +88,7 @@ mod tests {
             ("not-found".into(), None),
         ]);
         FunctionPlan {
-            parameters: Plan::Record(vec![Field {
-                name: "holder".into(),
-                plan: holder(),
-            }]),
+            parameters: Plan::Record(vec![Field { name: "holder".into(), plan: holder() }]),
             result: Plan::Result(Some(Box::new(holder())), Some(Box::new(fault))),
         }
     }
@@ -116,10 +104,7 @@ mod tests {
 
     #[test]
     fn values_survive_both_encodings() {
-        let invalid = Val::Variant(
-            "invalid".into(),
-            Some(Box::new(Val::List(vec![Val::String("no".into())]))),
-        );
+        let invalid = Val::Variant("invalid".into(), Some(Box::new(Val::List(vec![Val::String("no".into())]))));
         let results = [
             Val::Result(Ok(Some(Box::new(record(Some("n")))))),
             Val::Result(Err(Some(Box::new(invalid)))),
@@ -128,11 +113,7 @@ mod tests {
         for encoding in [Encoding::Cbor, Encoding::Json] {
             for value in &results {
                 let bytes = encode_result(&plan(), encoding, value).unwrap();
-                assert_eq!(
-                    &decode_result(&plan(), encoding, &bytes).unwrap(),
-                    value,
-                    "{encoding:?}"
-                );
+                assert_eq!(&decode_result(&plan(), encoding, &bytes).unwrap(), value, "{encoding:?}");
             }
             let parameters = vec![record(None)];
             let bytes = encode_parameters(&plan(), encoding, parameters.clone()).unwrap();
@@ -143,19 +124,13 @@ mod tests {
     #[test]
     fn json_is_what_the_page_says() {
         let bytes = encode_result(&plan(), Encoding::Json, &Val::Result(Ok(Some(Box::new(record(None)))))).unwrap();
-        assert_eq!(
-            String::from_utf8(bytes).unwrap(),
-            r#"{"ok":{"owner-id":"p","note":null,"size":7}}"#
-        );
+        assert_eq!(String::from_utf8(bytes).unwrap(), r#"{"ok":{"owner-id":"p","note":null,"size":7}}"#);
     }
 
     #[test]
     fn skips_unknown_fields_and_fills_missing_options() {
         let json = br#"{"later": [1, {"a": null}], "holder": {"new": {}, "owner-id": "p", "size": 7}}"#;
-        assert_eq!(
-            decode_parameters(&plan(), Encoding::Json, json).unwrap(),
-            vec![record(None)]
-        );
+        assert_eq!(decode_parameters(&plan(), Encoding::Json, json).unwrap(), vec![record(None)]);
     }
 
     #[test]
@@ -167,14 +142,9 @@ mod tests {
             (r#"{"holder": {"owner-id": "p", "size": 7}} {}"#, "trailing"),
             (r#"{"holder": {"owner-id": "p", "size": 7}"#, "EOF"),
             (r#"[]"#, "map"),
-            (
-                r#"{"holder": "999"}"#,
-                "holder: invalid type: something else, expected a map",
-            ),
+            (r#"{"holder": "999"}"#, "holder: invalid type: something else, expected a map"),
         ] {
-            let error = decode_parameters(&plan(), Encoding::Json, json.as_bytes())
-                .unwrap_err()
-                .to_string();
+            let error = decode_parameters(&plan(), Encoding::Json, json.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{json}: {error}");
             assert!(!error.contains("999") && !error.contains("99"), "{error}");
         }
@@ -182,9 +152,7 @@ mod tests {
 
     #[test]
     fn refuses_unknown_cases() {
-        let error = decode_result(&plan(), Encoding::Json, br#"{"err": "nope"}"#)
-            .unwrap_err()
-            .to_string();
+        let error = decode_result(&plan(), Encoding::Json, br#"{"err": "nope"}"#).unwrap_err().to_string();
         assert!(error.contains("invalid, not-found"), "{error}");
     }
 }

@@ -2,11 +2,7 @@
 //!
 //! They are built by `ward build`, which `./dev test` does first.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "the helpers of tests fail tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail tests")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,12 +35,7 @@ impl Bench {
         let cache = tempfile::tempdir().unwrap();
         let ward = PathBuf::from(env!("CARGO_BIN_EXE_ward"));
         let compiler = Compiler::new(engine.clone(), &config.engine, cache.path(), ward).unwrap();
-        Self {
-            engine,
-            compiler,
-            cache,
-            config,
-        }
+        Self { engine, compiler, cache, config }
     }
 
     async fn load(&self, service: &str, grants: &Grants) -> Result<Plugin, LoadError> {
@@ -58,16 +49,9 @@ impl Bench {
     }
 
     fn cached(&self, extension: &str) -> Vec<PathBuf> {
-        let directory = std::fs::read_dir(self.cache.path())
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .path();
+        let directory = std::fs::read_dir(self.cache.path()).unwrap().next().unwrap().unwrap().path();
         let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-        files
-            .filter(|path| path.extension().is_some_and(|one| one == extension))
-            .collect()
+        files.filter(|path| path.extension().is_some_and(|one| one == extension)).collect()
     }
 }
 
@@ -102,34 +86,11 @@ async fn each_grant_that_is_missing_is_named() {
         let mut grants = all.clone();
         grants.capabilities.remove(capability);
         let error = bench.load("patient", &grants).await.err().unwrap().to_string();
-        assert!(
-            error.contains(&format!("{:?}", capability.name())),
-            "{capability:?}: {error}"
-        );
+        assert!(error.contains(&format!("{:?}", capability.name())), "{capability:?}: {error}");
     }
-    let error = bench
-        .load(
-            "patient",
-            &Grants {
-                call: Default::default(),
-                ..all.clone()
-            },
-        )
-        .await
-        .err()
-        .unwrap();
+    let error = bench.load("patient", &Grants { call: Default::default(), ..all.clone() }).await.err().unwrap();
     assert!(error.to_string().contains("\"clinic:billing/accounts\""), "{error}");
-    let error = bench
-        .load(
-            "patient",
-            &Grants {
-                publish: Default::default(),
-                ..all
-            },
-        )
-        .await
-        .err()
-        .unwrap();
+    let error = bench.load("patient", &Grants { publish: Default::default(), ..all }).await.err().unwrap();
     assert!(error.to_string().contains("patient.registered"), "{error}");
 }
 
@@ -140,10 +101,7 @@ async fn a_component_cannot_be_another_service() {
     let component = bench.compiler.load(&digest(&artifact), &artifact).await.unwrap();
     let refused = Plugin::load(&bench.engine, &component, &name("analytics"), &bench.granted("billing")).await;
     let error = refused.err().unwrap().to_string();
-    assert!(
-        error.contains("\"billing\"") && error.contains("\"analytics\""),
-        "{error}"
-    );
+    assert!(error.contains("\"billing\"") && error.contains("\"analytics\""), "{error}");
 }
 
 #[tokio::test]
@@ -158,10 +116,7 @@ async fn compiled_code_that_was_changed_is_compiled_again() {
     std::fs::write(&code, &good[..good.len() / 2]).unwrap();
     bench.load("billing", &grants).await.unwrap();
     assert_eq!(std::fs::read(&code).unwrap(), good);
-    assert!(
-        bench.cached("wasm").is_empty() && bench.cached("new").is_empty(),
-        "nothing is left lying about"
-    );
+    assert!(bench.cached("wasm").is_empty() && bench.cached("new").is_empty(), "nothing is left lying about");
 }
 
 #[tokio::test]

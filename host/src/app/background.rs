@@ -42,9 +42,7 @@ impl Background {
         }
         tokio::spawn(reported("wakes", self.wakes.clone().hear()));
         let supervisor = self.supervisor.clone();
-        tokio::spawn(reported("cancellations", async move {
-            supervisor.workers.hear_cancellations().await
-        }));
+        tokio::spawn(reported("cancellations", async move { supervisor.workers.hear_cancellations().await }));
         tokio::spawn(reported("questions", self.clone().answer()));
         tokio::spawn(look_for_keys(self.tokens.clone()));
         tokio::spawn(self.observe());
@@ -67,19 +65,14 @@ impl Background {
     /// Answers what is asked of hosts: who is there, and with which keys.
     async fn answer(self) -> Result<(), BusError> {
         let mut hosts = self.bus.subscribe(subject::HOSTS.to_owned()).await?;
-        let mut keys = self
-            .bus
-            .subscribe_in_group(subject::KEYS.to_owned(), "keys".to_owned())
-            .await?;
+        let mut keys = self.bus.subscribe_in_group(subject::KEYS.to_owned(), "keys".to_owned()).await?;
         loop {
             let (request, body) = tokio::select! {
                 Some(request) = hosts.next() => (request, serde_json::to_vec(&self.status())),
                 Some(request) = keys.next() => (request, serde_json::to_vec(&self.tokens.jwks())),
                 else => return Ok(()),
             };
-            self.bus
-                .reply(&request, Headers::new(), body.unwrap_or_default().into())
-                .await;
+            self.bus.reply(&request, Headers::new(), body.unwrap_or_default().into()).await;
         }
     }
 

@@ -20,10 +20,7 @@ pub enum RegistryError {
 }
 
 fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> RegistryError {
-    move |error| RegistryError::Failed {
-        action,
-        message: error.to_string(),
-    }
+    move |error| RegistryError::Failed { action, message: error.to_string() }
 }
 
 /// A value and the revision that a change must name.
@@ -37,7 +34,8 @@ pub struct Revised {
 #[derive(Debug, Clone)]
 pub struct Change {
     pub key: String,
-    pub revised: Option<Revised>,
+    pub revision: u64,
+    pub value: Option<Bytes>,
 }
 
 #[derive(Clone)]
@@ -47,21 +45,15 @@ impl Bucket {
     pub async fn get(&self, key: &str) -> Result<Option<Revised>, RegistryError> {
         let entry = self.0.entry(key).await.map_err(failed("reading a bucket"))?;
         let entry = entry.filter(|entry| entry.operation == Operation::Put);
-        Ok(entry.map(|entry| Revised {
-            value: entry.value,
-            revision: entry.revision,
-        }))
+        Ok(entry.map(|entry| Revised { value: entry.value, revision: entry.revision }))
     }
 
     /// Sets the value if it is still what was read: `revision` of the value read, 0 for none.
     pub async fn replace(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, RegistryError> {
-        self.0
-            .update(key, value, revision)
-            .await
-            .map_err(|error| match error.kind() {
-                kv::UpdateErrorKind::WrongLastRevision => RegistryError::Overtaken { key: key.to_owned() },
-                _ => failed("changing a bucket")(error),
-            })
+        self.0.update(key, value, revision).await.map_err(|error| match error.kind() {
+            kv::UpdateErrorKind::WrongLastRevision => RegistryError::Overtaken { key: key.to_owned() },
+            _ => failed("changing a bucket")(error),
+        })
     }
 
     /// All values now, then every change, until the receiver is dropped. Begins again after a broken link.
@@ -72,19 +64,8 @@ impl Bucket {
             while !sender.is_closed() {
                 if let Ok(mut watch) = store.watch_with_history(">").await {
                     while let Some(Ok(entry)) = watch.next().await {
-                        let put = entry.operation == Operation::Put;
-                        let revised = put.then_some(Revised {
-                            value: entry.value,
-                            revision: entry.revision,
-                        });
-                        if sender
-                            .send(Change {
-                                key: entry.key,
-                                revised,
-                            })
-                            .await
-                            .is_err()
-                        {
+                        let value = (entry.operation == Operation::Put).then_some(entry.value);
+                        if sender.send(Change { key: entry.key, revision: entry.revision, value }).await.is_err() {
                             return;
                         }
                     }
@@ -107,10 +88,7 @@ impl Objects {
             _ => failed("reading the object store")(error),
         })?;
         let mut bytes = Vec::with_capacity(object.info().size);
-        object
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(failed("reading the object store"))?;
+        object.read_to_end(&mut bytes).await.map_err(failed("reading the object store"))?;
         Ok(bytes)
     }
 
@@ -120,27 +98,15 @@ impl Objects {
 
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), RegistryError> {
         let mut reader = bytes;
-        self.0
-            .put(name, &mut reader)
-            .await
-            .map(|_| ())
-            .map_err(failed("writing the object store"))
+        self.0.put(name, &mut reader).await.map(|_| ()).map_err(failed("writing the object store"))
     }
 }
 
 impl Bus {
     pub async fn bucket(&self, name: &str) -> Result<Bucket, RegistryError> {
-        let config = kv::Config {
-            bucket: name.to_owned(),
-            history: 16,
-            num_replicas: self.replicas,
-            ..kv::Config::default()
-        };
-        self.jetstream
-            .create_or_update_key_value(config)
-            .await
-            .map(Bucket)
-            .map_err(failed("making a bucket"))
+        let config =
+            kv::Config { bucket: name.to_owned(), history: 16, num_replicas: self.replicas, ..kv::Config::default() };
+        self.jetstream.create_or_update_key_value(config).await.map(Bucket).map_err(failed("making a bucket"))
     }
 
     pub async fn objects(&self, name: &str) -> Result<Objects, RegistryError> {
@@ -152,10 +118,6 @@ impl Bus {
             num_replicas: self.replicas,
             ..object_store::Config::default()
         };
-        self.jetstream
-            .create_object_store(config)
-            .await
-            .map(Objects)
-            .map_err(failed("making the object store"))
+        self.jetstream.create_object_store(config).await.map(Objects).map_err(failed("making the object store"))
     }
 }

@@ -20,10 +20,7 @@ pub struct StreamError {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(async_nats::Error) -> StreamError {
-    move |error| StreamError {
-        action,
-        message: error.to_string(),
-    }
+    move |error| StreamError { action, message: error.to_string() }
 }
 
 /// What becomes of a delivery.
@@ -55,9 +52,7 @@ impl Delivery {
 
     /// 1 for the first.
     pub fn attempt(&self) -> u32 {
-        self.message
-            .info()
-            .map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX))
+        self.message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX))
     }
 
     /// The place in the stream.
@@ -69,7 +64,7 @@ impl Delivery {
     pub async fn end(self, outcome: Outcome) {
         let kind = match outcome {
             Outcome::Done => AckKind::Ack,
-            Outcome::Again(pause) => AckKind::Nak(Some(pause)),
+            Outcome::Again(pause) => AckKind::Nak(Some(pause).filter(|pause| !pause.is_zero())),
         };
         if let Err(error) = self.message.ack_with(kind).await {
             tracing::debug!(%error, "could not acknowledge a delivery");
@@ -87,14 +82,8 @@ impl Subscription {
     pub async fn next(&mut self) -> Result<Delivery, StreamError> {
         match self.stream.next().await {
             Some(Ok(message)) => Ok(Delivery { message }),
-            Some(Err(error)) => Err(StreamError {
-                action: "reading a subscription",
-                message: error.to_string(),
-            }),
-            None => Err(StreamError {
-                action: "reading a subscription",
-                message: "it ended".to_owned(),
-            }),
+            Some(Err(error)) => Err(StreamError { action: "reading a subscription", message: error.to_string() }),
+            None => Err(StreamError { action: "reading a subscription", message: "it ended".to_owned() }),
         }
     }
 }
@@ -115,10 +104,7 @@ impl Bus {
         };
         let events = vec![format!("{}.>", subject::EVENT), format!("{}.>", subject::REPLAY)];
         let dead = vec![format!("{}.>", subject::DEAD)];
-        for config in [
-            stream(subject::EVENT_STREAM, events),
-            stream(subject::DEAD_STREAM, dead),
-        ] {
+        for config in [stream(subject::EVENT_STREAM, events), stream(subject::DEAD_STREAM, dead)] {
             self.jetstream
                 .create_or_update_stream(config)
                 .await
@@ -142,11 +128,7 @@ impl Bus {
             .publish_with_headers(subject, headers, payload)
             .await
             .map_err(|error| failed("storing an event")(error.into()))?;
-        Ok(async move {
-            sent.await
-                .map(|_| ())
-                .map_err(|error| failed("storing an event")(error.into()))
-        })
+        Ok(async move { sent.await.map(|_| ()).map_err(|error| failed("storing an event")(error.into())) })
     }
 
     /// Deliveries of the messages on `subjects` under the durable name `name`, from the beginning of the stream.
@@ -173,10 +155,8 @@ impl Bus {
             max_ack_pending: i64::try_from(in_flight * 4).unwrap_or(i64::MAX),
             ..pull::Config::default()
         };
-        let consumer: Consumer<pull::Config> = stream
-            .create_consumer(config)
-            .await
-            .map_err(|error| failed("subscribing to events")(error.into()))?;
+        let consumer: Consumer<pull::Config> =
+            stream.create_consumer(config).await.map_err(|error| failed("subscribing to events")(error.into()))?;
         let stream = consumer
             .stream()
             .max_messages_per_batch(in_flight)
@@ -207,19 +187,11 @@ impl Bus {
             .get_stream_no_info(subject::DEAD_STREAM)
             .await
             .map_err(|error| failed("finding the dead letters")(error.into()))?;
-        let config = pull::OrderedConfig {
-            filter_subject: filter,
-            ..pull::OrderedConfig::default()
-        };
-        let mut consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|error| failed("reading dead letters")(error.into()))?;
+        let config = pull::OrderedConfig { filter_subject: filter, ..pull::OrderedConfig::default() };
+        let mut consumer =
+            stream.create_consumer(config).await.map_err(|error| failed("reading dead letters")(error.into()))?;
         let waiting = consumer.info().await.map_or(0, |info| info.num_pending);
-        let mut messages = consumer
-            .messages()
-            .await
-            .map_err(|error| failed("reading dead letters")(error.into()))?;
+        let mut messages = consumer.messages().await.map_err(|error| failed("reading dead letters")(error.into()))?;
         let mut letters = Vec::new();
         for _ in 0..waiting.min(limit as u64) {
             let Some(Ok(message)) = messages.next().await else {

@@ -49,35 +49,26 @@ impl Client {
     ) -> Result<Reply, Failure> {
         let remaining = call.remaining();
         if remaining.is_zero() {
-            return Err(Failure::new(
-                FailureKind::DeadlineExceeded,
-                format!("before {service} was called"),
-            ));
+            return Err(Failure::new(FailureKind::DeadlineExceeded, format!("before {service} was called")));
         }
         envelope::write(call, &mut headers);
         let target = format!("{}.{service}.{interface}.{function}", subject::CALL);
-        let mut abandoned = CancelOnDrop {
-            bus: &self.bus,
-            id: Some(call.id.clone()),
-        };
+        let mut abandoned = CancelOnDrop { bus: &self.bus, id: Some(call.id.clone()) };
         let outcome = self.bus.request(target, headers, payload, remaining).await;
-        // After a time-out the worker may still be at it; after an answer there is nothing left to stop.
-        if !matches!(outcome, Err(NoReply::TimedOut)) {
+        // Without an answer the worker may still be at it.
+        if !matches!(outcome, Err(NoReply::TimedOut | NoReply::Lost)) {
             abandoned.id = None;
         }
         let message = outcome.map_err(|reason| match reason {
             NoReply::NoResponders => Failure::new(FailureKind::Unavailable, format!("no host runs {service} now")),
+            NoReply::Lost => {
+                Failure::new(FailureKind::DeadlineExceeded, "the link to NATS broke, and the answer is lost")
+            }
             NoReply::TimedOut => Failure::new(FailureKind::DeadlineExceeded, format!("no answer of {service} in time")),
         })?;
         let headers = message.headers.unwrap_or_default();
-        match headers
-            .get(header::FAILURE)
-            .and_then(|kind| FailureKind::parse(kind.as_str()))
-        {
-            None => Ok(Reply {
-                headers,
-                payload: message.payload,
-            }),
+        match headers.get(header::FAILURE).and_then(|kind| FailureKind::parse(kind.as_str())) {
+            None => Ok(Reply { headers, payload: message.payload }),
             Some(kind) => {
                 let body = serde_json::from_slice::<FailureBody>(&message.payload);
                 Err(Failure::new(kind, body.map(|body| body.message).unwrap_or_default()))

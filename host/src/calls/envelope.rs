@@ -11,20 +11,13 @@ use crate::security::Principal;
 
 /// Reads the call from the headers of a request. A malformed header is a refusal, not a guess.
 pub fn read(headers: Option<&Headers>, config: &config::Calls) -> Result<Call, Failure> {
-    let get = |name: &'static str| {
-        headers
-            .and_then(|headers| headers.get(name))
-            .map(|value| value.as_str())
-    };
+    let get = |name: &'static str| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
     let principal = get(header::PRINCIPAL)
         .map(|text| serde_json::from_str::<Principal>(text).map_err(|_| refuse(header::PRINCIPAL)))
         .transpose()?;
     let deadline_ms = match get(header::DEADLINE_MS) {
         None => config.default_deadline_ms,
-        Some(text) => text
-            .parse::<u64>()
-            .map_err(|_| refuse(header::DEADLINE_MS))?
-            .min(config.max_deadline_ms),
+        Some(text) => text.parse::<u64>().map_err(|_| refuse(header::DEADLINE_MS))?.min(config.max_deadline_ms),
     };
     let id = match get(header::CALL_ID) {
         None => new_id(),
@@ -86,27 +79,19 @@ pub fn traceparent(sent: Option<&str>) -> String {
 
 fn is_traceparent(text: &str) -> bool {
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    let hexadecimal = text
-        .bytes()
-        .all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let hexadecimal = text.bytes().all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     lengths == [2, 32, 16, 2] && hexadecimal
 }
 
 fn refuse(name: &str) -> Failure {
-    Failure::new(
-        FailureKind::Refused,
-        format!("the header {name} is malformed; see docs/calls.md"),
-    )
+    Failure::new(FailureKind::Refused, format!("the header {name} is malformed; see docs/calls.md"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CONFIG: config::Calls = config::Calls {
-        default_deadline_ms: 1000,
-        max_deadline_ms: 2000,
-    };
+    const CONFIG: config::Calls = config::Calls { default_deadline_ms: 1000, max_deadline_ms: 2000 };
 
     fn headers(pairs: &[(&'static str, &str)]) -> Headers {
         let mut headers = Headers::new();
@@ -120,10 +105,7 @@ mod tests {
     fn a_call_survives_its_headers() {
         let sent = Call {
             id: "abc-1".into(),
-            principal: Some(Principal {
-                subject: "jörg@example.com".into(),
-                role: "ADMIN".into(),
-            }),
+            principal: Some(Principal { subject: "jörg@example.com".into(), role: "ADMIN".into() }),
             traceparent: traceparent(None),
             deadline: Instant::now() + Duration::from_millis(1500),
             idempotency_key: Some("k1".into()),
@@ -131,10 +113,7 @@ mod tests {
         let mut headers = Headers::new();
         write(&sent, &mut headers);
         let read = read(Some(&headers), &CONFIG).unwrap();
-        assert_eq!(
-            (read.id, read.principal, read.traceparent),
-            (sent.id, sent.principal, sent.traceparent)
-        );
+        assert_eq!((read.id, read.principal, read.traceparent), (sent.id, sent.principal, sent.traceparent));
         assert_eq!(read.idempotency_key, sent.idempotency_key);
     }
 

@@ -1,17 +1,15 @@
-//! Runs one call until its transaction has ended: in fresh instances, again after a conflict, and on the generation before when
-//! a new one that is still under watch fails.
+//! Runs one call until its transaction has ended: in fresh instances, and again after a conflict.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use uuid::Uuid;
 use ward_proto::call::{FailureKind, header};
 use wasmtime::component::Val;
 
-use super::{Call, Failure};
+use super::{Blame, Call, Failure, response};
 use crate::bindings::exports::ward::events::subscriber::{Disposition, Event};
-use crate::bindings::exports::ward::http::handler::{Request, Response};
+use crate::bindings::exports::ward::http::handler::Request;
 use crate::capabilities::CallState;
 use crate::engine::{Crash, Effect, Invocation, PluginFunction, Returned, invoke};
 use crate::services::{Generation, Service};
@@ -21,20 +19,9 @@ use crate::values::{self, Encoding};
 /// What is to be done, as often as it has to be.
 #[derive(Clone)]
 pub enum Operation {
-    Http {
-        request: Box<Request>,
-        effect: Effect,
-    },
-    Function {
-        function: PluginFunction,
-        parameters: Vec<Val>,
-        encoding: Encoding,
-    },
-    Event {
-        subscription: String,
-        event: Event,
-        id: Uuid,
-    },
+    Http { request: Box<Request>, effect: Effect },
+    Function { function: PluginFunction, parameters: Vec<Val>, encoding: Encoding },
+    Event { subscription: String, event: Event, id: Uuid },
 }
 
 /// How a call that was answered ended.
@@ -51,16 +38,16 @@ pub enum Executed {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum Refusal {
-    Failed(Failure),
+    Failed(Failure, Blame),
     /// Another call with the same idempotency key is under way.
     KeyInUse,
     /// The idempotency key was used for another request.
     KeyReused,
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+impl Refusal {
+    pub fn new(kind: FailureKind, blame: Blame, message: impl Into<String>) -> Self {
+        Self::Failed(Failure::new(kind, message), blame)
     }
 }
 
@@ -76,21 +63,14 @@ impl Operation {
     fn invocation(&self) -> Invocation {
         match self.clone() {
             Self::Http { request, .. } => Invocation::Http(*request),
-            Self::Function {
-                function, parameters, ..
-            } => Invocation::Function { function, parameters },
-            Self::Event {
-                subscription, event, ..
-            } => Invocation::Event { subscription, event },
+            Self::Function { function, parameters, .. } => Invocation::Function { function, parameters },
+            Self::Event { subscription, event, .. } => Invocation::Event { subscription, event },
         }
     }
 
     fn consumed(&self) -> Option<Consumed> {
         match self {
-            Self::Event { subscription, id, .. } => Some(Consumed {
-                subscription: subscription.clone(),
-                event: *id,
-            }),
+            Self::Event { subscription, id, .. } => Some(Consumed { subscription: subscription.clone(), event: *id }),
             Self::Http { .. } | Self::Function { .. } => None,
         }
     }
@@ -109,26 +89,17 @@ pub async fn execute(
     let deadline = call.deadline.min(limit);
     for rerun in 0..=service.reruns {
         if rerun > 0 {
-            tracing::debug!(call = call.id, rerun, "running a call again after a conflict");
+            tracing::debug!(call = call.id, rerun, "running a call again");
             // A little apart, so that the same two do not meet again.
             tokio::time::sleep(Duration::from_millis(u64::from(rerun) * 2 + jitter())).await;
         }
-        let once = Once {
-            service,
-            generation,
-            call,
-            operation,
-            key,
-            deadline,
-        };
+        let once = Once { service, generation, call, operation, key, deadline };
         if let Some(result) = once.run().await {
             return result;
         }
     }
-    Err(failure(
-        FailureKind::Failed,
-        "conflicts with other calls did not end (store.reruns)",
-    ))
+    let message = "conflicts with other calls did not end (store.reruns)";
+    Err(Refusal::new(FailureKind::Failed, Blame::Surroundings, message))
 }
 
 fn jitter() -> u64 {
@@ -145,57 +116,44 @@ struct Once<'a> {
     deadline: Instant,
 }
 
+/// None when the call shall be run again.
+type Attempt = Option<Result<Executed, Refusal>>;
+
 impl Once<'_> {
-    /// None when the call met another and shall be run again.
-    async fn run(&self) -> Option<Result<Executed, Refusal>> {
+    async fn run(&self) -> Attempt {
         let limits = &self.service.config.limits;
-        let limits = WorkLimits {
-            statements: limits.statements,
-            rows: limits.rows,
-        };
+        let limits = WorkLimits { statements: limits.statements, rows: limits.rows, result_bytes: limits.result_bytes };
         let mut work = Work::new(self.service.database.clone(), self.operation.effect(), limits);
         if let Some(key) = self.key {
             match work.open(key).await {
                 Ok(Keyed::New) => {}
-                Ok(Keyed::Running) => return Some(end(work, Err(Refusal::KeyInUse)).await),
-                Ok(Keyed::Stored {
-                    same_request: false, ..
-                }) => {
-                    return Some(end(work, Err(Refusal::KeyReused)).await);
-                }
-                Ok(Keyed::Stored { answer, .. }) => return Some(end(work, Ok(Executed::Answered(answer))).await),
+                Ok(found) => return Some(answer_found(work, found).await),
                 Err(error) => return self.store_failed(error),
             }
         }
-        let call = Call {
-            deadline: self.deadline,
-            ..self.call.clone()
-        };
+        let call = Call { deadline: self.deadline, ..self.call.clone() };
         let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work);
-        match invoke(
-            &self.generation.plugin,
-            state,
-            self.operation.invocation(),
-            self.deadline,
-        )
-        .await
-        {
+        match invoke(&self.generation.plugin, state, self.operation.invocation(), self.deadline).await {
             (Ok(returned), Some(work)) => self.conclude(returned, work).await,
             (Err(crash), work) => self.crashed(crash, work).await,
-            (Ok(_), None) => Some(Err(failure(FailureKind::Failed, "the transaction was lost"))),
+            (Ok(_), None) => self.store_failed(StoreError::Broken),
         }
     }
 
     /// Commits what ended well, rolls back what did not.
-    async fn conclude(&self, returned: Returned, work: Work) -> Option<Result<Executed, Refusal>> {
+    async fn conclude(&self, returned: Returned, work: Work) -> Attempt {
         let (good, executed) = match self.answer(returned) {
             Ok(answered) => answered,
-            Err(failure) => return Some(end(work, Err(failure.into())).await),
+            Err(message) => {
+                work.rollback().await;
+                return Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)));
+            }
         };
         if !good {
             return match work.rollback().await {
-                Some(error @ (StoreError::Conflict(_) | StoreError::Unavailable(_))) => self.store_failed(error),
-                _ => Some(Ok(executed)),
+                // What the guest made of a failed statement is its answer; what the store's own failure means is not.
+                None | Some(StoreError::Broken) => Some(Ok(executed)),
+                Some(error) => self.store_failed(error),
             };
         }
         let kept = match (&executed, self.key) {
@@ -205,42 +163,38 @@ impl Once<'_> {
         let consumed = self.operation.consumed();
         match work.commit(kept, consumed.as_ref(), &self.call.traceparent).await {
             Ok(_) => Some(Ok(executed)),
+            // Run again, it finds out: the key or the inbox remembers what was done.
+            Err(StoreError::Unknown) if self.key.is_some() || consumed.is_some() => None,
             Err(error) => self.store_failed(error),
         }
     }
 
-    /// What the guest returned, as a reply; and whether it is to be committed.
-    fn answer(&self, returned: Returned) -> Result<(bool, Executed), Failure> {
-        match returned {
-            Returned::Http(response) => {
-                let limit = self.service.config.limits.response_bytes;
-                http_answer(response, limit).map(|(good, answer)| (good, Executed::Answered(answer)))
-            }
-            Returned::Function(value) => {
-                let Operation::Function { function, encoding, .. } = self.operation else {
-                    return Err(Failure::new(FailureKind::Failed, "a value where none was asked for"));
-                };
+    /// What the guest returned, as a reply; and whether it is to be committed. An error says what is wrong with it.
+    fn answer(&self, returned: Returned) -> Result<(bool, Executed), String> {
+        let (good, answer) = match (returned, self.operation) {
+            (Returned::Event(Ok(())), _) => return Ok((true, Executed::Consumed)),
+            (Returned::Event(Err(disposition)), _) => return Ok((false, Executed::Declined(disposition))),
+            (Returned::Http(response), _) => response::reply(response)?,
+            (Returned::Function(value), Operation::Function { function, encoding, .. }) => {
                 let good = matches!(value, Val::Result(Ok(_)));
-                let body = values::encode_result(&function.plan, *encoding, &value)
-                    .map_err(|mismatch| Failure::new(FailureKind::Failed, mismatch.to_string()))?;
+                let body = values::encode_result(&function.plan, *encoding, &value);
+                let body = body.map_err(|mismatch| mismatch.to_string())?.into();
                 let head = vec![(header::CONTENT_TYPE.to_owned(), encoding.content_type().to_owned())];
-                Ok((
-                    good,
-                    Executed::Answered(Answer {
-                        head,
-                        body: body.into(),
-                    }),
-                ))
+                (good, Answer { head, body })
             }
-            Returned::Event(Ok(())) => Ok((true, Executed::Consumed)),
-            Returned::Event(Err(disposition)) => Ok((false, Executed::Declined(disposition))),
-            Returned::Checked(_) => Err(Failure::new(FailureKind::Failed, "a check where none was asked for")),
+            (Returned::Function(_) | Returned::Checked(_), _) => return Err("it answered something else".to_owned()),
+        };
+        // More would not fit into a message, and must not be found out after the commit.
+        let limit = self.service.config.limits.response_bytes;
+        if answer.size() > limit {
+            return Err(format!("the answer is over limits.response_bytes ({limit})"));
         }
+        Ok((good, Executed::Answered(answer)))
     }
 
-    async fn crashed(&self, crash: Crash, work: Option<Work>) -> Option<Result<Executed, Refusal>> {
+    async fn crashed(&self, crash: Crash, work: Option<Work>) -> Attempt {
         if let Some(work) = work
-            && let Some(StoreError::Conflict(_)) = work.rollback().await
+            && let Some(StoreError::Again(_)) = work.rollback().await
         {
             return None;
         }
@@ -249,83 +203,39 @@ impl Once<'_> {
             Crash::Trapped { cause, backtrace } => {
                 let generation = self.generation.number;
                 tracing::error!(service, generation, call = id, cause, backtrace = ?backtrace, "a call trapped");
-                failure(
-                    FailureKind::Trapped,
-                    format!("{service} crashed; look for the call {id} in the log"),
-                )
+                let message = format!("{service} crashed; look for the call {id} in the log");
+                Refusal::new(FailureKind::Trapped, Blame::Component, message)
             }
-            Crash::TimedOut => failure(
-                FailureKind::DeadlineExceeded,
-                format!("{service} was stopped and rolled back"),
-            ),
-            Crash::NoRoom => failure(FailureKind::Overloaded, crash.to_string()),
+            Crash::TimedOut => {
+                // Only a call that had all of its time is too slow; another had an impatient caller.
+                let blame = if self.deadline < self.call.deadline { Blame::Component } else { Blame::Caller };
+                let message = format!("{service} was stopped and rolled back");
+                Refusal::new(FailureKind::DeadlineExceeded, blame, message)
+            }
+            Crash::NoRoom => Refusal::new(FailureKind::Overloaded, Blame::Surroundings, crash.to_string()),
         }))
     }
 
-    fn store_failed(&self, error: StoreError) -> Option<Result<Executed, Refusal>> {
-        if matches!(error, StoreError::Conflict(_)) {
-            return None;
-        }
+    fn store_failed(&self, error: StoreError) -> Attempt {
+        let (kind, blame) = match &error {
+            StoreError::Again(_) => return None,
+            StoreError::Unavailable(_) => (FailureKind::Failed, Blame::Surroundings),
+            StoreError::Saturated => (FailureKind::Overloaded, Blame::Surroundings),
+            StoreError::Slow | StoreError::Broken | StoreError::NoDatabase => (FailureKind::Failed, Blame::Component),
+            StoreError::Unknown => (FailureKind::DeadlineExceeded, Blame::Unknown),
+        };
         let service = self.service.name.as_str();
         tracing::error!(service, call = self.call.id, %error, "the store failed a call");
-        Some(Err(failure(FailureKind::Failed, error.to_string())))
+        Some(Err(Refusal::new(kind, blame, error.to_string())))
     }
 }
 
-fn failure(kind: FailureKind, message: impl Into<String>) -> Refusal {
-    Refusal::Failed(Failure::new(kind, message))
-}
-
-async fn end(work: Work, result: Result<Executed, Refusal>) -> Result<Executed, Refusal> {
+/// The answer of a call whose key was found.
+async fn answer_found(work: Work, found: Keyed) -> Result<Executed, Refusal> {
     work.rollback().await;
-    result
-}
-
-/// A status below 400 commits.
-fn http_answer(response: Response, limit: usize) -> Result<(bool, Answer), Failure> {
-    if !(200..600).contains(&response.status) {
-        return Err(Failure::new(
-            FailureKind::Failed,
-            format!("the component answered the status {}", response.status),
-        ));
+    match found {
+        Keyed::Stored { same_request: true, answer } => Ok(Executed::Answered(answer)),
+        Keyed::Stored { .. } => Err(Refusal::KeyReused),
+        Keyed::New | Keyed::Running => Err(Refusal::KeyInUse),
     }
-    if response.body.len() > limit {
-        return Err(Failure::new(
-            FailureKind::Failed,
-            format!("the response is over limits.response_bytes ({limit})"),
-        ));
-    }
-    if let Some((name, _)) = response.headers.iter().find(|(name, value)| !is_header(name, value)) {
-        return Err(Failure::new(
-            FailureKind::Failed,
-            format!("the response has a malformed header ({name:?})"),
-        ));
-    }
-    let mut head = Vec::with_capacity(response.headers.len() + 1);
-    head.push((header::STATUS.to_owned(), response.status.to_string()));
-    head.extend(
-        response
-            .headers
-            .into_iter()
-            .map(|(name, value)| (format!("{}{name}", header::HTTP_PREFIX), value)),
-    );
-    Ok((
-        response.status < 400,
-        Answer {
-            head,
-            body: Bytes::from(response.body),
-        },
-    ))
-}
-
-/// A line break in a header would let a component write the rest of the reply.
-fn is_header(name: &str, value: &str) -> bool {
-    let clean_name = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    clean_name
-        && value
-            .bytes()
-            .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }

@@ -18,59 +18,35 @@ pub const KEY_REUSED: &str = "this idempotency key was used for another request"
 
 #[derive(Debug, PartialEq)]
 pub enum Target {
-    Http {
-        method: String,
-        path: String,
-        query: String,
-    },
-    Function {
-        interface: String,
-        function: String,
-        contract: Option<Contract>,
-    },
+    Http { method: String, path: String, query: String },
+    Function { interface: String, function: String, contract: Option<Contract> },
 }
 
 impl Target {
     pub fn of(subject: &str, headers: Option<&Headers>) -> Result<Self, Failure> {
-        let get = |name: &'static str| {
-            headers
-                .and_then(|headers| headers.get(name))
-                .map(|value| value.as_str())
-        };
+        let get = |name: &'static str| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
         let mut tokens = subject.split('.').skip(3);
         let (Some(interface), Some(function), None) = (tokens.next(), tokens.next(), tokens.next()) else {
-            return Err(refuse(format!(
-                "{subject} is not ward.call.<service>.<interface>.<function>"
-            )));
+            return Err(refuse(format!("{subject} is not ward.call.<service>.<interface>.<function>")));
         };
         if (interface, function) == ("http", "handle") {
             let (Some(method), Some(path)) = (get(header::METHOD), get(header::PATH)) else {
                 return Err(refuse("a REST request needs Ward-Method and Ward-Path"));
             };
             let query = get(header::QUERY).unwrap_or_default().to_owned();
-            return Ok(Self::Http {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                query,
-            });
+            return Ok(Self::Http { method: method.to_owned(), path: path.to_owned(), query });
         }
         let contract = get(header::CONTRACT)
             .map(|text| Contract::parse(text).ok_or_else(|| refuse("the header Ward-Contract is malformed")))
             .transpose()?;
-        Ok(Self::Function {
-            interface: interface.to_owned(),
-            function: function.to_owned(),
-            contract,
-        })
+        Ok(Self::Function { interface: interface.to_owned(), function: function.to_owned(), contract })
     }
 
     /// For idempotency keys, which are scoped to it.
     pub fn name(&self) -> String {
         match self {
             Self::Http { method, path, .. } => format!("{method} {path}"),
-            Self::Function {
-                interface, function, ..
-            } => format!("{interface}/{function}"),
+            Self::Function { interface, function, .. } => format!("{interface}/{function}"),
         }
     }
 
@@ -85,12 +61,9 @@ impl Target {
     pub fn writes(&self, generation: &Generation) -> bool {
         let effect = match self {
             Self::Http { method, path, .. } => generation.route(method, path).map(|matched| matched.route.effect),
-            Self::Function {
-                interface, function, ..
-            } => generation
-                .plugin
-                .function(interface, function)
-                .map(|function| function.effect),
+            Self::Function { interface, function, .. } => {
+                generation.plugin.function(interface, function).map(|function| function.effect)
+            }
         };
         effect.is_some_and(|effect| effect != Effect::Read)
     }
@@ -106,11 +79,9 @@ impl Target {
             Self::Http { method, path, query } => {
                 http_operation(generation, call, headers, payload, (method, path, query))
             }
-            Self::Function {
-                interface,
-                function,
-                contract,
-            } => function_operation(generation, headers, payload, interface, function, contract.as_ref()),
+            Self::Function { interface, function, contract } => {
+                function_operation(generation, headers, payload, interface, function, contract.as_ref())
+            }
         }
     }
 }
@@ -122,12 +93,9 @@ fn http_operation(
     payload: &Bytes,
     (method, path, query): (&str, &str, &str),
 ) -> Result<Operation, Failure> {
-    let matched = generation.route(method, path).ok_or_else(|| {
-        refuse(format!(
-            "{} has no route {method} for this path",
-            generation.context.name
-        ))
-    })?;
+    let matched = generation
+        .route(method, path)
+        .ok_or_else(|| refuse(format!("{} has no route {method} for this path", generation.context.name)))?;
     let request = Request {
         operation: matched.route.operation.clone(),
         method: method.to_owned(),
@@ -138,10 +106,7 @@ fn http_operation(
         body: payload.to_vec(),
         principal: call.principal.clone().map(Into::into),
     };
-    Ok(Operation::Http {
-        request: Box::new(request),
-        effect: matched.route.effect,
-    })
+    Ok(Operation::Http { request: Box::new(request), effect: matched.route.effect })
 }
 
 /// The request's own headers, in lower case.
@@ -150,11 +115,8 @@ fn http_headers(headers: &Headers) -> Vec<(String, String)> {
         let name: &str = name.as_ref();
         Some((name.strip_prefix(header::HTTP_PREFIX)?.to_ascii_lowercase(), values))
     });
-    let flat = prefixed.flat_map(|(name, values)| {
-        values
-            .iter()
-            .map(move |value| (name.clone(), value.as_str().to_owned()))
-    });
+    let flat =
+        prefixed.flat_map(|(name, values)| values.iter().map(move |value| (name.clone(), value.as_str().to_owned())));
     flat.collect()
 }
 
@@ -172,22 +134,13 @@ fn function_operation(
     if let Some(contract) = contract
         && !contract.agrees_with(&found.contract)
     {
-        return Err(refuse(format!(
-            "{service} offers {}, the caller knows {}",
-            found.contract.text, contract.text
-        )));
+        return Err(refuse(format!("{service} offers {}, the caller knows {}", found.contract.text, contract.text)));
     }
-    let content_type = headers
-        .and_then(|headers| headers.get(header::CONTENT_TYPE))
-        .map(|value| value.as_str());
+    let content_type = headers.and_then(|headers| headers.get(header::CONTENT_TYPE)).map(|value| value.as_str());
     let encoding = Encoding::detect(content_type, payload);
     let parameters = values::decode_parameters(&found.plan, encoding, payload)
         .map_err(|mismatch| refuse(format!("{service} {interface}.{function}: {mismatch}")))?;
-    Ok(Operation::Function {
-        function: found.clone(),
-        parameters,
-        encoding,
-    })
+    Ok(Operation::Function { function: found.clone(), parameters, encoding })
 }
 
 fn refuse(message: impl Into<String>) -> Failure {
@@ -202,16 +155,8 @@ mod tests {
     fn reads_subjects() {
         let target = Target::of("ward.call.stock.items.open", None).unwrap();
         assert_eq!(target.name(), "items/open");
-        for subject in [
-            "ward.call.stock",
-            "ward.call.stock.a.b.c",
-            "ward.call.stock.http.handle",
-        ] {
-            assert_eq!(
-                Target::of(subject, None).unwrap_err().kind,
-                FailureKind::Refused,
-                "{subject}"
-            );
+        for subject in ["ward.call.stock", "ward.call.stock.a.b.c", "ward.call.stock.http.handle"] {
+            assert_eq!(Target::of(subject, None).unwrap_err().kind, FailureKind::Refused, "{subject}");
         }
     }
 

@@ -53,10 +53,7 @@ mod tests {
     #[test]
     fn takes_names_apart() {
         let contract = Contract::parse("shop:stock/items@0.1.0").unwrap();
-        assert_eq!(
-            (contract.service.as_str(), contract.interface.as_str()),
-            ("stock", "items")
-        );
+        assert_eq!((contract.service.as_str(), contract.interface.as_str()), ("stock", "items"));
         assert_eq!(contract.name, "shop:stock/items");
         assert_eq!(Contract::parse("items"), None);
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, header, subject};
 
 use super::execute::{Executed, Refusal};
-use super::{Call, Failure, envelope, request, watched};
+use super::{Blame, Call, Failure, envelope, request, watched};
 use crate::bus::{Bus, BusError, Headers, Message};
 use crate::config::{self, ServiceName};
 use crate::services::{Generation, Place, Service};
@@ -26,7 +26,7 @@ struct Shared {
     bus: Arc<Bus>,
     host: String,
     config: config::Calls,
-    /// Calls under way, by id; dropping the sender's other half is not needed, sending stops the call.
+    /// Calls under way, by id, with what stops them.
     under_way: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
 
@@ -37,16 +37,8 @@ struct Running {
 
 impl Workers {
     pub fn new(bus: Arc<Bus>, host: String, config: config::Calls) -> Self {
-        let shared = Shared {
-            bus,
-            host,
-            config,
-            under_way: Mutex::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-            running: tokio::sync::Mutex::default(),
-        }
+        let shared = Shared { bus, host, config, under_way: Mutex::default() };
+        Self { shared: Arc::new(shared), running: tokio::sync::Mutex::default() }
     }
 
     /// Takes calls for a service, if it is not done yet. Returns when the subscription is in place.
@@ -56,11 +48,8 @@ impl Workers {
             return Ok(());
         }
         let (bus, name) = (&self.shared.bus, service.name.as_str());
-        let calls = bus
-            .subscribe_in_group(format!("{}.{name}.>", subject::CALL), name.to_owned())
-            .await?;
-        bus.confirm(format!("{}.{}.{name}", subject::PING, self.shared.host))
-            .await?;
+        let calls = bus.subscribe_in_group(format!("{}.{name}.>", subject::CALL), name.to_owned()).await?;
+        bus.confirm(format!("{}.{}.{name}", subject::PING, self.shared.host)).await?;
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(take(self.shared.clone(), service.clone(), calls, stopped));
         running.insert(service.name.clone(), Running { stop, ended });
@@ -127,10 +116,7 @@ async fn take(
                 tokio::spawn(handle(shared.clone(), service.clone(), message, place));
             }
             None => {
-                let failure = Failure::new(
-                    FailureKind::Overloaded,
-                    format!("the queue of {} is full", service.name),
-                );
+                let failure = Failure::new(FailureKind::Overloaded, format!("the queue of {} is full", service.name));
                 reply_failure(&shared, &message, &failure, "").await;
             }
         }
@@ -150,11 +136,7 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
     shared.forget(&call.id);
     match outcome {
         // Nobody waits any more.
-        None => tracing::debug!(
-            call = call.id,
-            service = service.name.as_str(),
-            "cancelled and rolled back"
-        ),
+        None => tracing::debug!(call = call.id, service = service.name.as_str(), "cancelled and rolled back"),
         Some(Ok(Executed::Answered(answer))) => reply_answer(&shared, &message, answer).await,
         Some(Ok(Executed::Consumed | Executed::Declined(_))) => {}
         Some(Err(refusal)) => reply_refusal(&shared, &message, refusal, &call).await,
@@ -163,14 +145,12 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
 
 async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Executed, Refusal> {
     let Some(_slot) = place.slot(call.remaining()).await else {
-        return Err(Failure::new(
-            FailureKind::DeadlineExceeded,
-            format!("waiting in the queue of {}", service.name),
-        )
-        .into());
+        let message = format!("waiting in the queue of {}", service.name);
+        return Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message));
     };
-    let target = request::Target::of(&message.subject, message.headers.as_ref())?;
-    let key = idempotency_key(service, call, &target, message).await?;
+    let blamed = |blame| move |failure| Refusal::Failed(failure, blame);
+    let target = request::Target::of(&message.subject, message.headers.as_ref()).map_err(blamed(Blame::Caller))?;
+    let key = idempotency_key(service, call, &target, message).await.map_err(blamed(Blame::Surroundings))?;
     let operation =
         |generation: &Arc<Generation>| target.operation(generation, call, message.headers.as_ref(), &message.payload);
     watched::answer(service, call, key.as_ref(), operation).await
@@ -197,13 +177,7 @@ async fn idempotency_key(
     let principal = call.principal.as_ref().map_or("", |principal| &principal.subject);
     let query = target.query();
     let request = [query.as_bytes(), &message.payload];
-    Ok(Some(IdempotencyKey::new(
-        token,
-        &target.name(),
-        principal,
-        key,
-        &request,
-    )))
+    Ok(Some(IdempotencyKey::new(token, &target.name(), principal, key, &request)))
 }
 
 async fn reply_answer(shared: &Shared, message: &Message, answer: Answer) {
@@ -216,7 +190,7 @@ async fn reply_answer(shared: &Shared, message: &Message, answer: Answer) {
 
 async fn reply_refusal(shared: &Shared, message: &Message, refusal: Refusal, call: &Call) {
     let failure = match refusal {
-        Refusal::Failed(failure) => failure,
+        Refusal::Failed(failure, _) => failure,
         Refusal::KeyInUse => Failure::new(FailureKind::Refused, request::KEY_IN_USE),
         Refusal::KeyReused => Failure::new(FailureKind::Refused, request::KEY_REUSED),
     };

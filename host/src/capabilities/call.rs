@@ -38,9 +38,7 @@ pub fn link_service(
             let function = function.clone();
             Box::new(async move {
                 let result = call(store, &function, parameters).await?;
-                let place = results
-                    .first_mut()
-                    .ok_or_else(|| Error::msg("a function without a result"))?;
+                let place = results.first_mut().ok_or_else(|| Error::msg("a function without a result"))?;
                 *place = result;
                 Ok(())
             })
@@ -74,32 +72,22 @@ impl Outgoing {
         state.calls_made += 1;
         let mut call = state.call.clone();
         // The same in every re-run of the caller, so that the callee does it once.
-        call.idempotency_key = (!state.work.is_read()).then(|| format!("{}/{}", call.id, state.calls_made));
+        call.idempotency_key = Some(format!("{}/{}", call.id, state.calls_made));
         call.id = crate::calls::envelope::new_id();
         // A tenth of the time is left to the caller, to answer something when the callee is too slow.
         call.deadline -= call.remaining() / 10;
-        Self {
-            call,
-            client: state.host.client.clone(),
-            slots: state.service.outgoing.clone(),
-        }
+        Self { call, client: state.host.client.clone(), slots: state.service.outgoing.clone() }
     }
 
     async fn send(self, function: &ImportedFunction, payload: Bytes) -> Result<Val, Failure> {
         let _slot = self.slots.try_acquire().map_err(|_| {
-            Failure::new(
-                FailureKind::Overloaded,
-                "too many calls of this service are out (limits.outgoing)",
-            )
+            Failure::new(FailureKind::Overloaded, "too many calls of this service are out (limits.outgoing)")
         })?;
         let mut headers = Headers::new();
         headers.insert(header::CONTENT_TYPE, Encoding::Cbor.content_type());
         headers.insert(header::CONTRACT, function.contract.text.as_str());
         let Contract { service, interface, .. } = &*function.contract;
-        let reply = self
-            .client
-            .call(&self.call, service, interface, &function.name, headers, payload)
-            .await?;
+        let reply = self.client.call(&self.call, service, interface, &function.name, headers, payload).await?;
         values::decode_result(&function.plan, Encoding::Cbor, &reply.payload).map_err(|mismatch| {
             Failure::new(
                 FailureKind::Refused,

@@ -19,10 +19,7 @@ impl context::Host for CallState {
 
 impl From<Principal> for context::Principal {
     fn from(principal: Principal) -> Self {
-        Self {
-            subject: principal.subject,
-            role: principal.role,
-        }
+        Self { subject: principal.subject, role: principal.role }
     }
 }
 

@@ -8,15 +8,9 @@ use crate::security::Principal;
 
 impl tokens::Host for CallState {
     fn issue(&mut self, claims: Claims) -> wasmtime::Result<Token> {
-        let principal = Principal {
-            subject: claims.subject,
-            role: claims.role,
-        };
+        let principal = Principal { subject: claims.subject, role: claims.role };
         let token = self.host.tokens.issue(&principal)?;
-        Ok(Token {
-            text: token.text,
-            expires_in: token.expires_in_s,
-        })
+        Ok(Token { text: token.text, expires_in: token.expires_in_s })
     }
 }
 

@@ -26,9 +26,7 @@ struct Source {
 
 impl Source {
     fn is_in_components(&self) -> bool {
-        self.directory
-            .parent()
-            .is_some_and(|parent| parent.ends_with("components"))
+        self.directory.parent().is_some_and(|parent| parent.ends_with("components"))
     }
 
     fn is_named(&self, name: &str) -> bool {
@@ -56,18 +54,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !cargo.status().context("cannot run cargo")?.success() {
         bail!("the components were not built");
     }
-    let target = metadata
-        .get("target_directory")
-        .and_then(Value::as_str)
-        .context("no target directory")?;
+    let target = metadata.get("target_directory").and_then(Value::as_str).context("no target directory")?;
     let target = PathBuf::from(target);
     let output = target.join("components");
     std::fs::create_dir_all(&output)?;
     for source in chosen {
-        let module = target
-            .join(TARGET)
-            .join(PROFILE)
-            .join(format!("{}.wasm", source.library));
+        let module = target.join(TARGET).join(PROFILE).join(format!("{}.wasm", source.library));
         componentize_file(&module, &output.join(format!("{}.wasm", source.service)))?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use clap::Args;
 use super::ps::hosts;
 use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
-use crate::services::desired::{Desired, DesiredState};
+use crate::services::desired::DesiredState;
 use crate::services::{HostStatus, ServiceStatus, State};
 
 #[derive(Args)]
@@ -43,15 +43,11 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let desired = DesiredState::open(&bus).await?;
     let digest = desired.push(&artifact).await?;
     let current = desired.get(&service).await?;
-    if let Some((current, revision)) = &current
-        && current.digest == digest
-    {
-        println!("{service} is at {} already (generation {revision})", short(&digest));
-        return wait_unless(arguments.no_wait, &bus, &service, *revision, arguments.timeout).await;
+    if current.desired.as_ref().is_some_and(|current| current.digest == digest) {
+        println!("{service} is at {} already (generation {})", short(&digest), current.revision);
+        return wait_unless(arguments.no_wait, &bus, &service, current.revision, arguments.timeout).await;
     }
-    let revision = desired
-        .set(&service, &digest, current.as_ref(), who(), "deployed".to_owned())
-        .await?;
+    let revision = desired.advance(&service, &current, &digest, who(), "deployed".to_owned()).await?;
     println!("{service} shall be {} (generation {revision})", short(&digest));
     wait_unless(arguments.no_wait, &bus, &service, revision, arguments.timeout).await
 }
@@ -60,23 +56,12 @@ pub async fn roll_back(config: &Config, arguments: RollbackArguments) -> anyhow:
     let service = known_service(config, &arguments.service)?;
     let bus = Bus::connect(&config.nats, "ward rollback").await?;
     let desired = DesiredState::open(&bus).await?;
-    let Some(current) = desired.get(&service).await? else {
-        bail!("{service} was never deployed")
-    };
-    let (
-        Desired {
-            previous: Some(previous),
-            ..
-        },
-        _,
-    ) = &current
+    let current = desired.get(&service).await?;
+    let Some((digest, revision)) = desired.go_back(&service, &current, None, who(), "rolled back".to_owned()).await?
     else {
         bail!("{service} has no version before this one")
     };
-    let revision = desired
-        .set(&service, previous, Some(&current), who(), "rolled back".to_owned())
-        .await?;
-    println!("{service} shall be {} again (generation {revision})", short(previous));
+    println!("{service} shall be {} again (generation {revision})", short(&digest));
     wait_unless(false, &bus, &service, revision, arguments.timeout).await
 }
 
@@ -119,10 +104,7 @@ async fn wait_unless(
         if Instant::now() > until {
             let waiting = statuses.iter().find(|(_, status)| !is_settled(status, revision));
             let reason = waiting.map(|(host, status)| format!("{host}: {:?}, {}", status.state, status.reason));
-            bail!(
-                "not all hosts are done after {timeout} s ({})",
-                reason.unwrap_or_default()
-            );
+            bail!("not all hosts are done after {timeout} s ({})", reason.unwrap_or_default());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -130,10 +112,7 @@ async fn wait_unless(
 
 fn statuses(hosts: Vec<HostStatus>, service: &ServiceName) -> Vec<(String, ServiceStatus)> {
     let of_service = hosts.into_iter().filter_map(|host| {
-        let status = host
-            .services
-            .into_iter()
-            .find(|status| status.service == service.as_str())?;
+        let status = host.services.into_iter().find(|status| status.service == service.as_str())?;
         Some((host.host, status))
     });
     of_service.collect()
@@ -150,11 +129,7 @@ fn report(statuses: &[(String, ServiceStatus)], revision: u64) -> anyhow::Result
         if status.state == State::Refused || status.revision > revision {
             refused = Some(format!("{host}: {}", status.reason));
         } else {
-            let version = status
-                .serving
-                .as_ref()
-                .map(|serving| serving.version.as_str())
-                .unwrap_or_default();
+            let version = status.serving.as_ref().map(|serving| serving.version.as_str()).unwrap_or_default();
             println!("{host}: {} {version} serves", status.service);
         }
     }

@@ -66,9 +66,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         Command::Replay(arguments) => {
             let subscription = arguments.subscription.as_deref();
             let letters = dead::list(&bus, Some(&arguments.service), subscription, arguments.limit).await?;
-            let chosen = letters
-                .iter()
-                .filter(|letter| arguments.sequence.is_none_or(|one| one == letter.sequence));
+            let chosen = letters.iter().filter(|letter| arguments.sequence.is_none_or(|one| one == letter.sequence));
             let mut count = 0;
             for letter in chosen {
                 dead::replay(&bus, letter).await?;

@@ -15,10 +15,7 @@ pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Rotate => {
             let kid = generate_key(&config.tokens.key_dir)?;
-            println!(
-                "{kid} signs from now on; hosts that share {} see it at once",
-                config.tokens.key_dir.display()
-            );
+            println!("{kid} signs from now on; hosts that share {} see it at once", config.tokens.key_dir.display());
             Ok(())
         }
     }

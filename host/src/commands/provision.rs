@@ -31,10 +31,7 @@ fn make_secret(path: &Path) -> anyhow::Result<bool> {
         return Ok(false);
     }
     if let Some(directory) = path.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let mut secret = [0; 48];
     getrandom::fill(&mut secret)?;

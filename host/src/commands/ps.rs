@@ -46,11 +46,7 @@ fn line(host: &str, status: &ServiceStatus) -> String {
         Some(serving) => {
             let digest = serving.digest.get(..12).unwrap_or_default();
             let counts = format!("{:>9} {:>10} {:>9}", status.in_flight, serving.calls, serving.failures);
-            let note = if state == "running" {
-                String::new()
-            } else {
-                format!("  {}", status.reason)
-            };
+            let note = if state == "running" { String::new() } else { format!("  {}", status.reason) };
             format!("{head} {:>10} {digest:<14} {counts}{note}", serving.generation)
         }
     }
@@ -63,10 +59,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// All hosts that answer within a moment, by name.
 pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
     let replies = bus.gather(subject::HOSTS, PATIENCE, PAUSE).await?;
-    let mut hosts: Vec<HostStatus> = replies
-        .iter()
-        .filter_map(|reply| serde_json::from_slice(reply).ok())
-        .collect();
+    let mut hosts: Vec<HostStatus> = replies.iter().filter_map(|reply| serde_json::from_slice(reply).ok()).collect();
     hosts.sort_by(|a, b| a.host.cmp(&b.host));
     Ok(hosts)
 }

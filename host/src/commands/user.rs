@@ -42,18 +42,11 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let mut headers = Headers::new();
     headers.insert(header::CONTENT_TYPE, JSON);
     let client = Client::new(bus.into());
-    let reply = client
-        .call(&call, "auth", "users", "add", headers, user.to_string().into())
-        .await?;
+    let reply = client.call(&call, "auth", "users", "add", headers, user.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&reply.payload).context("the answer is no JSON")?;
     match (answer.get("ok"), answer.get("err")) {
         (Some(id), _) => {
-            println!(
-                "added {} as {} with the id {}",
-                arguments.email,
-                arguments.role,
-                id.as_str().unwrap_or_default()
-            );
+            println!("added {} as {} with the id {}", arguments.email, arguments.role, id.as_str().unwrap_or_default());
             Ok(())
         }
         (_, Some(Value::String(kind))) if kind == "exists" => bail!("{} exists already", arguments.email),

@@ -17,9 +17,7 @@ impl ServiceName {
     pub fn parse(text: &str) -> Option<Self> {
         let first = text.bytes().next()?;
         let fits = text.len() <= 40 && first.is_ascii_lowercase();
-        let clean = text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let clean = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         (fits && clean).then(|| Self(text.into()))
     }
 
@@ -113,6 +111,7 @@ pub struct Limits {
     pub outgoing: usize,
     pub statements: u32,
     pub rows: usize,
+    pub result_bytes: usize,
     pub events: u32,
     pub event_bytes: usize,
     pub response_bytes: usize,
@@ -143,21 +142,12 @@ pub(super) fn parse(settings: &Settings) -> Result<Vec<ServiceConfig>, ConfigErr
 fn service(settings: &Settings, name: &str) -> Result<ServiceConfig, ConfigError> {
     let section = format!("services.{name}");
     let written: Written = settings.section(&section)?;
-    let invalid = |message: String| ConfigError::Invalid {
-        section: section.clone(),
-        message,
-    };
+    let invalid = |message: String| ConfigError::Invalid { section: section.clone(), message };
 
     let service_name = ServiceName::parse(name).ok_or_else(|| {
-        invalid(format!(
-            "{name:?} is not a service name: lower case letters, digits and dashes, at most 40"
-        ))
+        invalid(format!("{name:?} is not a service name: lower case letters, digits and dashes, at most 40"))
     })?;
-    let grants = Grants {
-        capabilities: written.grants,
-        publish: written.publish,
-        call: written.call,
-    };
+    let grants = Grants { capabilities: written.grants, publish: written.publish, call: written.call };
     for (list, capability) in [(&grants.publish, Capability::Events), (&grants.call, Capability::Call)] {
         if !list.is_empty() && !grants.capabilities.contains(&capability) {
             let capability = capability.name();
@@ -169,13 +159,6 @@ fn service(settings: &Settings, name: &str) -> Result<ServiceConfig, ConfigError
     // The defaults with the service's own values over them.
     let mut limits: toml::Table = settings.section("limits")?;
     limits.extend(written.limits);
-    let limits = limits
-        .try_into()
-        .map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
-    Ok(ServiceConfig {
-        name: service_name,
-        grants,
-        limits,
-        settings: Arc::new(written.settings),
-    })
+    let limits = limits.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
+    Ok(ServiceConfig { name: service_name, grants, limits, settings: Arc::new(written.settings) })
 }

@@ -53,16 +53,8 @@ impl Compiler {
             .recursive(true)
             .mode(0o700)
             .create(&directory)
-            .map_err(|source| CompileError::Cache {
-                path: directory.clone(),
-                source,
-            })?;
-        Ok(Self {
-            engine,
-            directory,
-            config: config.clone(),
-            executable,
-        })
+            .map_err(|source| CompileError::Cache { path: directory.clone(), source })?;
+        Ok(Self { engine, directory, config: config.clone(), executable })
     }
 
     /// The component of an artifact; `digest` is its SHA-256 in hexadecimal.
@@ -75,10 +67,7 @@ impl Compiler {
     }
 
     async fn compile(&self, digest: &str, artifact: &[u8], path: &Path) -> Result<(), CompileError> {
-        let cache = |source| CompileError::Cache {
-            path: self.directory.clone(),
-            source,
-        };
+        let cache = |source| CompileError::Cache { path: self.directory.clone(), source };
         let unique = uuid::Uuid::new_v4();
         let input = self.directory.join(format!("{digest}.{unique}.wasm"));
         let output = self.directory.join(format!("{digest}.{unique}.new"));
@@ -88,43 +77,26 @@ impl Compiler {
         outcome?;
         let compiled = tokio::fs::read(&output).await.map_err(cache)?;
         // The checksum first: a compiled file without one is compiled again, one with a wrong one as well.
-        tokio::fs::write(checksum_path(path), Sha256::digest(&compiled))
-            .await
-            .map_err(cache)?;
+        tokio::fs::write(checksum_path(path), Sha256::digest(&compiled)).await.map_err(cache)?;
         tokio::fs::rename(&output, path).await.map_err(cache)
     }
 
     async fn run(&self, input: &Path, output: &Path) -> Result<(), CompileError> {
         let mut command = Command::new(&self.executable);
-        command
-            .arg("compile")
-            .arg(input)
-            .arg(output)
-            .arg(self.config.compile_memory_mb.to_string());
-        command.env("WARD_ENGINE_INSTANCES", self.config.instances.to_string());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        command.arg("compile").arg(input).arg(output).arg(self.config.compile_memory_mb.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let limit = Duration::from_secs(self.config.compile_timeout_s);
         let output = tokio::time::timeout(limit, command.output())
             .await
             .map_err(|_| CompileError::TimedOut(self.config.compile_timeout_s))?
-            .map_err(|source| CompileError::Cache {
-                path: self.executable.clone(),
-                source,
-            })?;
+            .map_err(|source| CompileError::Cache { path: self.executable.clone(), source })?;
         if output.status.success() {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&output.stderr);
         let text = text.trim();
-        let reason = if text.is_empty() {
-            format!("the compiler ended with {}", output.status)
-        } else {
-            text.to_owned()
-        };
+        let reason =
+            if text.is_empty() { format!("the compiler ended with {}", output.status) } else { text.to_owned() };
         Err(CompileError::Refused(reason))
     }
 }
@@ -138,10 +110,7 @@ fn is_intact(path: &Path) -> bool {
     both.is_some_and(|(code, checksum)| Sha256::digest(&code)[..] == checksum)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the one place where compiled code becomes the host's; see the module's header"
-)]
+#[expect(unsafe_code, reason = "the one place where compiled code becomes the host's; see the module's header")]
 fn deserialize(engine: &Engine, path: &Path) -> Result<Component, CompileError> {
     // SAFETY: the file was written by our own compiler into a directory that only we can write to, and its checksum holds.
     unsafe { Component::deserialize_file(&engine.wasmtime, path) }.map_err(CompileError::Load)

@@ -21,10 +21,7 @@ pub enum Fault {
     #[error("it publishes {0}, which is not granted: add it to `publish` in [services.{1}]")]
     Publish(String, String),
     #[error("it describes {what}, but does not export {interface}")]
-    NotExported {
-        what: &'static str,
-        interface: &'static str,
-    },
+    NotExported { what: &'static str, interface: &'static str },
     #[error("its OpenAPI document is not JSON: {0}")]
     OpenApi(String),
     #[error("its OpenAPI document does not have {0}")]
@@ -40,43 +37,21 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// Everything that can be known without the exports.
 pub fn check(description: &Description, service: &ServiceName, grants: &Grants) -> Result<(), Fault> {
     if description.name != service.as_str() {
-        return Err(Fault::Name {
-            expected: service.to_string(),
-            found: description.name.clone(),
-        });
+        return Err(Fault::Name { expected: service.to_string(), found: description.name.clone() });
     }
     if ServiceName::parse(&description.documentation).is_none() {
         return Err(Fault::Unusable(description.documentation.clone()));
     }
-    unique(
-        "route",
-        description
-            .routes
-            .iter()
-            .map(|route| format!("{} {}", route.method, route.path)),
-    )?;
-    unique(
-        "operation",
-        description.routes.iter().map(|route| route.operation.clone()),
-    )?;
-    unique(
-        "subscription",
-        description
-            .subscriptions
-            .iter()
-            .map(|subscription| subscription.name.clone()),
-    )?;
+    unique("route", description.routes.iter().map(|route| format!("{} {}", route.method, route.path)))?;
+    unique("operation", description.routes.iter().map(|route| route.operation.clone()))?;
+    unique("subscription", description.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
     description.routes.iter().try_for_each(check_route)?;
     for subscription in &description.subscriptions {
         if ServiceName::parse(&subscription.name).is_none() {
             return Err(Fault::Unusable(subscription.name.clone()));
         }
     }
-    if let Some(missing) = description
-        .publishes
-        .iter()
-        .find(|name| !grants.publish.contains(*name))
-    {
+    if let Some(missing) = description.publishes.iter().find(|name| !grants.publish.contains(*name)) {
         return Err(Fault::Publish(missing.clone(), service.to_string()));
     }
     check_documentation(description)
@@ -93,12 +68,7 @@ fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<(), Fault> 
 }
 
 fn check_route(route: &Route) -> Result<(), Fault> {
-    let fault = |message| {
-        Err(Fault::Route {
-            operation: route.operation.clone(),
-            message,
-        })
-    };
+    let fault = |message| Err(Fault::Route { operation: route.operation.clone(), message });
     if !METHODS.contains(&route.method.as_str()) {
         return fault("its method is none of GET, POST, PUT, PATCH, DELETE");
     }
@@ -121,21 +91,12 @@ fn check_documentation(description: &Description) -> Result<(), Fault> {
         .into_iter()
         .flatten()
         .flat_map(|(path, item)| {
-            let methods = item
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(method, _)| method.to_uppercase());
-            methods
-                .filter(|method| METHODS.contains(&method.as_str()))
-                .map(move |method| format!("{method} {path}"))
+            let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
+            methods.filter(|method| METHODS.contains(&method.as_str())).map(move |method| format!("{method} {path}"))
         })
         .collect();
-    let routed: BTreeSet<String> = description
-        .routes
-        .iter()
-        .map(|route| format!("{} {}", route.method, route.path))
-        .collect();
+    let routed: BTreeSet<String> =
+        description.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     if let Some(missing) = routed.difference(&documented).next() {
         return Err(Fault::Undocumented(missing.clone()));
     }

@@ -14,14 +14,8 @@ use crate::store::Work;
 /// What an instance is made for.
 pub enum Invocation {
     Http(Request),
-    Function {
-        function: PluginFunction,
-        parameters: Vec<Val>,
-    },
-    Event {
-        subscription: String,
-        event: Event,
-    },
+    Function { function: PluginFunction, parameters: Vec<Val> },
+    Event { subscription: String, event: Event },
     Probe,
     Seed,
 }
@@ -58,7 +52,9 @@ pub async fn invoke(
     // Without the first line the first yield would come after the whole deadline of the store.
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
-    let outcome = tokio::time::timeout_at(deadline.into(), run(plugin, &mut store, invocation)).await;
+    // In a box, since it is large and would be moved about.
+    let running = Box::pin(run(plugin, &mut store, invocation));
+    let outcome = tokio::time::timeout_at(deadline.into(), running).await;
     match outcome {
         Err(_) => (Err(Crash::TimedOut), None),
         Ok(Ok(returned)) => (Ok(returned), Some(store.into_data().work)),
@@ -83,13 +79,11 @@ async fn run(plugin: &Plugin, store: &mut Store<CallState>, invocation: Invocati
         }
         Invocation::Event { subscription, event } => {
             let subscriber = plugin.subscriber(&mut *store, &instance)?;
-            Ok(Returned::Event(
-                subscriber.call_receive(store, &subscription, &event).await?,
-            ))
+            Ok(Returned::Event(subscriber.call_receive(store, &subscription, &event).await?))
         }
-        Invocation::Function { function, parameters } => call(store, &instance, &function, &parameters)
-            .await
-            .map(Returned::Function),
+        Invocation::Function { function, parameters } => {
+            call(store, &instance, &function, &parameters).await.map(Returned::Function)
+        }
         Invocation::Probe => {
             let description = plugin.description_interface(&mut *store, &instance)?;
             Ok(Returned::Checked(description.call_probe(store).await?))

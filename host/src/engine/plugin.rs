@@ -24,25 +24,13 @@ use crate::values::{FunctionPlan, Unsupported};
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("it imports {interface}, which needs the grant {grant:?}: add it to `grants` in [services.{service}]")]
-    MissingGrant {
-        service: String,
-        interface: String,
-        grant: &'static str,
-    },
+    MissingGrant { service: String, interface: String, grant: &'static str },
     #[error("it calls {interface}, which is not granted: add {name:?} to `call` in [services.{service}]")]
-    MissingCall {
-        service: String,
-        interface: String,
-        name: String,
-    },
+    MissingCall { service: String, interface: String, name: String },
     #[error("it imports {0}, which no host offers")]
     UnknownImport(String),
     #[error("the function {function} of {interface}: {reason}")]
-    Unsupported {
-        interface: String,
-        function: String,
-        reason: Unsupported,
-    },
+    Unsupported { interface: String, function: String, reason: Unsupported },
     #[error("it exports {interface}/{function} without describing it, or describes it without exporting it")]
     Undescribed { interface: String, function: String },
     #[error("two of its interfaces are named {0}, and the name is all that a subject has")]
@@ -74,11 +62,7 @@ pub struct Import {
 
 impl Import {
     fn of(function: &ImportedFunction) -> Self {
-        Self {
-            contract: function.contract.clone(),
-            name: function.name.clone(),
-            plan: function.plan.clone(),
-        }
+        Self { contract: function.contract.clone(), name: function.name.clone(), plan: function.plan.clone() }
     }
 }
 
@@ -110,16 +94,8 @@ impl Plugin {
         let functions = exported_functions(engine, component, service, &described)?;
         let handler = handler::GuestIndices::new(&pre).ok();
         let subscriber = subscriber::GuestIndices::new(&pre).ok();
-        demand(
-            described.routes.is_empty() || handler.is_some(),
-            "routes",
-            "ward:http/handler",
-        )?;
-        demand(
-            described.subscriptions.is_empty() || subscriber.is_some(),
-            "subscriptions",
-            "ward:events/subscriber",
-        )?;
+        demand(described.routes.is_empty() || handler.is_some(), "routes", "ward:http/handler")?;
+        demand(described.subscriptions.is_empty() || subscriber.is_some(), "subscriptions", "ward:events/subscriber")?;
         Ok(Self {
             description_interface: description_interface::GuestIndices::new(&pre).map_err(LoadError::Link)?,
             seed: seed::GuestIndices::new(&pre).ok(),
@@ -153,10 +129,7 @@ impl Plugin {
     }
 
     pub(super) fn handler(&self, store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<handler::Guest> {
-        self.handler
-            .as_ref()
-            .ok_or_else(|| missing("ward:http/handler"))?
-            .load(store, instance)
+        self.handler.as_ref().ok_or_else(|| missing("ward:http/handler"))?.load(store, instance)
     }
 
     pub(super) fn subscriber(
@@ -164,10 +137,7 @@ impl Plugin {
         store: impl AsContextMut,
         instance: &Instance,
     ) -> wasmtime::Result<subscriber::Guest> {
-        self.subscriber
-            .as_ref()
-            .ok_or_else(|| missing("ward:events/subscriber"))?
-            .load(store, instance)
+        self.subscriber.as_ref().ok_or_else(|| missing("ward:events/subscriber"))?.load(store, instance)
     }
 
     pub(super) fn description_interface(
@@ -179,10 +149,7 @@ impl Plugin {
     }
 
     pub(super) fn seed(&self, store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<seed::Guest> {
-        self.seed
-            .as_ref()
-            .ok_or_else(|| missing("ward:component/seed"))?
-            .load(store, instance)
+        self.seed.as_ref().ok_or_else(|| missing("ward:component/seed"))?.load(store, instance)
     }
 }
 
@@ -191,11 +158,7 @@ fn missing(interface: &str) -> wasmtime::Error {
 }
 
 fn demand(holds: bool, what: &'static str, interface: &'static str) -> Result<(), LoadError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Fault::NotExported { what, interface }.into())
-    }
+    if holds { Ok(()) } else { Err(Fault::NotExported { what, interface }.into()) }
 }
 
 /// Opens a door for each import that is granted; refuses the component for one that is not.
@@ -254,11 +217,7 @@ fn imported_functions(
     let contract = Arc::new(contract);
     let compiled = functions_of(engine, instance).into_iter().map(|(name, function)| {
         let plan = compile(import, &name, &function)?;
-        Ok(ImportedFunction {
-            contract: contract.clone(),
-            name,
-            plan,
-        })
+        Ok(ImportedFunction { contract: contract.clone(), name, plan })
     });
     compiled.collect()
 }
@@ -304,21 +263,14 @@ fn exported_functions(
         }
         let contract = Contract::parse(export).filter(|contract| contract.service == service.as_str());
         let contract = Arc::new(contract.ok_or_else(|| {
-            LoadError::Description(Fault::Name {
-                expected: service.to_string(),
-                found: export.to_owned(),
-            })
+            LoadError::Description(Fault::Name { expected: service.to_string(), found: export.to_owned() })
         })?);
-        let undescribed = |name: &str| LoadError::Undescribed {
-            interface: contract.name.clone(),
-            function: name.to_owned(),
-        };
+        let undescribed =
+            |name: &str| LoadError::Undescribed { interface: contract.name.clone(), function: name.to_owned() };
         let (_, index) = component.get_export(None, export).ok_or_else(|| undescribed(""))?;
         for (name, function) in functions_of(engine, &instance) {
             let effect = effect_of(described, &contract.name, &name).ok_or_else(|| undescribed(&name))?;
-            let (_, export_index) = component
-                .get_export(Some(&index), &name)
-                .ok_or_else(|| undescribed(&name))?;
+            let (_, export_index) = component.get_export(Some(&index), &name).ok_or_else(|| undescribed(&name))?;
             let function = PluginFunction {
                 contract: contract.clone(),
                 name: name.as_str().into(),
@@ -338,18 +290,15 @@ fn exported_functions(
     });
     match missing {
         None => Ok(functions),
-        Some(missing) => Err(LoadError::Undescribed {
-            interface: missing.interface.clone(),
-            function: missing.name.clone(),
-        }),
+        Some(missing) => {
+            Err(LoadError::Undescribed { interface: missing.interface.clone(), function: missing.name.clone() })
+        }
     }
 }
 
 fn effect_of(described: &Description, interface: &str, name: &str) -> Option<Effect> {
-    let function = described
-        .functions
-        .iter()
-        .find(|function| function.interface == interface && function.name == name)?;
+    let function =
+        described.functions.iter().find(|function| function.interface == interface && function.name == name)?;
     Some(function.effect)
 }
 
@@ -360,9 +309,7 @@ async fn describe(engine: &Engine, component: &Component) -> Result<Description,
         LoadError::Silent(format!("{cause} {}", backtrace.join(" < ")))
     };
     let mut linker: Linker<wasmtime::StoreLimits> = Linker::new(&engine.wasmtime);
-    linker
-        .define_unknown_imports_as_traps(component)
-        .map_err(LoadError::Link)?;
+    linker.define_unknown_imports_as_traps(component).map_err(LoadError::Link)?;
     let pre = linker.instantiate_pre(component).map_err(LoadError::Link)?;
     let indices = description_interface::GuestIndices::new(&pre)
         .map_err(|_| LoadError::Silent("it does not export ward:component/description".to_owned()))?;

@@ -3,22 +3,29 @@
 //! Deliveries are spread over lanes by the event's subject, so that those of one subject keep their order on this host. Each is
 //! a call like any other; what becomes of the delivery follows from how the call ended, in [`decide`] alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use ward_proto::call::{FailureKind, ce, header, subject};
+use ward_proto::call::{ce, header, subject};
 
 use super::{dead, message};
+use crate::bindings::exports::ward::component::description::Subscription;
 use crate::bindings::exports::ward::events::subscriber::Disposition;
 use crate::bus::{Bus, Delivery, Outcome, StreamError};
 use crate::calls::execute::{Executed, Operation, Refusal};
-use crate::calls::{Call, envelope, watched};
+use crate::calls::{Blame, Call, envelope, watched};
 use crate::config;
 use crate::services::Service;
+
+/// The pause before a subscription is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long deliveries that are on their way are waited for when a consumer stops.
+const STRAGGLERS: Duration = Duration::from_millis(50);
 
 pub struct Consumers {
     bus: Arc<Bus>,
@@ -28,16 +35,21 @@ pub struct Consumers {
 
 struct Running {
     event_types: Vec<String>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+impl Running {
+    /// What is in work is finished; what was only fetched goes back at once, to be delivered to another host.
+    async fn end(self) {
+        self.stop.send_replace(true);
+        let _ = self.task.await;
+    }
 }
 
 impl Consumers {
     pub fn new(bus: Arc<Bus>, config: config::Events) -> Self {
-        Self {
-            bus,
-            config: Arc::new(config),
-            running: tokio::sync::Mutex::default(),
-        }
+        Self { bus, config: Arc::new(config), running: tokio::sync::Mutex::default() }
     }
 
     /// Brings the subscriptions to those of the generation that serves.
@@ -45,53 +57,42 @@ impl Consumers {
         let Some(generation) = service.current() else { return };
         let wanted = &generation.plugin.description.subscriptions;
         let mut running = self.running.lock().await;
-        running.retain(|(owner, name), consumer| {
-            let kept = *owner != service.name.as_str()
-                || wanted
-                    .iter()
-                    .any(|one| one.name == *name && one.event_types == consumer.event_types);
-            if !kept {
-                consumer.task.abort();
-            }
-            kept
+        let surplus = running.extract_if(.., |(owner, name), consumer| {
+            let is_wanted = wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types);
+            *owner == service.name.as_str() && !is_wanted
         });
+        join_all(surplus.map(|(_, consumer)| consumer.end())).await;
         for subscription in wanted {
             let key = (service.name.to_string(), subscription.name.clone());
-            running.entry(key).or_insert_with(|| {
-                let consumer = Consumer {
-                    bus: self.bus.clone(),
-                    config: self.config.clone(),
-                    service: service.clone(),
-                    name: subscription.name.clone(),
-                    event_types: subscription.event_types.clone(),
-                };
-                Running {
-                    event_types: subscription.event_types.clone(),
-                    task: tokio::spawn(Arc::new(consumer).run()),
-                }
-            });
+            running.entry(key).or_insert_with(|| self.begin(service, subscription));
         }
     }
 
-    /// Takes no more events for a service. What is in work and not acknowledged is delivered again, and recognized.
+    fn begin(&self, service: &Arc<Service>, subscription: &Subscription) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let consumer = Consumer {
+            bus: self.bus.clone(),
+            config: self.config.clone(),
+            service: service.clone(),
+            name: subscription.name.clone(),
+            event_types: subscription.event_types.clone(),
+            faults: Mutex::default(),
+            stopped,
+        };
+        let event_types = subscription.event_types.clone();
+        Running { event_types, stop, task: tokio::spawn(Arc::new(consumer).run()) }
+    }
+
+    /// Takes no more events for a service. Returns when what was in work is done.
     pub async fn stop(&self, service: &Service) {
-        self.running.lock().await.retain(|(owner, _), consumer| {
-            let kept = *owner != service.name.as_str();
-            if !kept {
-                consumer.task.abort();
-            }
-            kept
-        });
+        let mut running = self.running.lock().await;
+        let of_service = running.extract_if(.., |(owner, _), _| *owner == service.name.as_str());
+        join_all(of_service.map(|(_, consumer)| consumer.end())).await;
     }
 
     /// The durable names of the running subscriptions.
     pub async fn names(&self) -> Vec<String> {
-        self.running
-            .lock()
-            .await
-            .keys()
-            .map(|(service, name)| durable(service, name))
-            .collect()
+        self.running.lock().await.keys().map(|(service, name)| durable(service, name)).collect()
     }
 }
 
@@ -105,71 +106,103 @@ struct Consumer {
     service: Arc<Service>,
     name: String,
     event_types: Vec<String>,
+    /// How often the handling of an event, by its place in the stream, has failed here.
+    faults: Mutex<HashMap<u64, u32>>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Deliveries of one lane, one after the other.
+struct Lane {
+    sender: mpsc::Sender<Delivery>,
+    task: JoinHandle<()>,
 }
 
 impl Consumer {
-    /// Until it is aborted.
+    /// Until it is stopped.
     async fn run(self: Arc<Self>) {
-        let lanes: Vec<mpsc::Sender<Delivery>> = (0..self.config.concurrency).map(|_| self.lane()).collect();
-        loop {
+        let lanes: Vec<Lane> = (0..self.config.concurrency).map(|_| self.lane()).collect();
+        let mut stopped = self.stopped.clone();
+        while !*stopped.borrow() {
             if let Err(error) = self.spread(&lanes).await {
                 tracing::warn!(service = self.service.name.as_str(), subscription = self.name, %error, "subscribing again");
+                let _ = tokio::time::timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        for Lane { sender, task } in lanes {
+            drop(sender);
+            let _ = task.await;
         }
     }
 
-    /// One after the other. The task ends with its sender.
-    fn lane(self: &Arc<Self>) -> mpsc::Sender<Delivery> {
-        let (sender, mut receiver) = mpsc::channel::<Delivery>(4);
+    fn lane(self: &Arc<Self>) -> Lane {
+        let (sender, mut receiver) = mpsc::channel::<Delivery>(1);
         let consumer = self.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(delivery) = receiver.recv().await {
-                consumer.handle(delivery).await;
+                let is_stopped = *consumer.stopped.borrow();
+                match is_stopped {
+                    true => delivery.end(Outcome::Again(Duration::ZERO)).await,
+                    false => consumer.handle(delivery).await,
+                }
             }
         });
-        sender
+        Lane { sender, task }
     }
 
-    async fn spread(&self, lanes: &[mpsc::Sender<Delivery>]) -> Result<(), StreamError> {
+    async fn spread(&self, lanes: &[Lane]) -> Result<(), StreamError> {
         let (service, name) = (self.service.name.as_str(), self.name.as_str());
         let mut subjects: Vec<String> = self.event_types.iter().map(|name| message::subject_of(name)).collect();
         subjects.push(format!("{}.{service}.{name}", subject::REPLAY));
-        // Longer than a delivery may take, so that none is delivered twice while it is handled.
-        let ack_wait = Duration::from_millis(self.config.deadline_ms * 2 + 5000);
-        let mut subscription = self
-            .bus
-            .subscription(&durable(service, name), subjects, ack_wait, self.config.concurrency * 4)
-            .await?;
+        // Longer than a few in a row may take. One that is delivered again while it waits for its lane is recognized.
+        let ack_wait = Duration::from_millis(self.config.deadline_ms * 3 + 5000);
+        let mut stopped = self.stopped.clone();
+        let mut subscription =
+            self.bus.subscription(&durable(service, name), subjects, ack_wait, self.config.concurrency).await?;
         loop {
-            let delivery = subscription.next().await?;
-            let lane = lanes.get(lane_of(&delivery, lanes.len()));
-            if let Some(lane) = lane {
-                let _ = lane.send(delivery).await;
+            let delivery = tokio::select! {
+                delivery = subscription.next() => delivery?,
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            };
+            if let Some(lane) = lanes.get(lane_of(&delivery, lanes.len())) {
+                let _ = lane.sender.send(delivery).await;
             }
         }
+        // What was fetched, or is on its way.
+        while let Ok(Ok(delivery)) = tokio::time::timeout(STRAGGLERS, subscription.next()).await {
+            delivery.end(Outcome::Again(Duration::ZERO)).await;
+        }
+        Ok(())
     }
 
     async fn handle(&self, delivery: Delivery) {
+        let sequence = delivery.sequence();
         let decided = match message::event(&delivery) {
             Err(attribute) => Decided::Dead(format!("it is no event: {attribute} is missing or malformed")),
             Ok((id, event)) => {
                 let call = self.call(&delivery);
-                let operation = Operation::Event {
-                    subscription: self.name.clone(),
-                    event,
-                    id,
-                };
+                let operation = Operation::Event { subscription: self.name.clone(), event, id };
                 let outcome = watched::answer(&self.service, &call, None, |_| Ok(operation.clone())).await;
-                decide(outcome, delivery.attempt(), &self.config)
+                let faults = self.faults().get(&sequence).copied().unwrap_or(0);
+                decide(outcome, faults, delivery.attempt(), &self.config)
             }
         };
         let outcome = match decided {
             Decided::Done => Outcome::Done,
-            Decided::Again(pause) => Outcome::Again(pause),
+            Decided::Later(pause) => Outcome::Again(pause),
+            Decided::Again(pause) => {
+                *self.faults().entry(sequence).or_default() += 1;
+                Outcome::Again(pause)
+            }
             Decided::Dead(reason) => self.lay_down(&delivery, &reason).await,
         };
+        if outcome == Outcome::Done {
+            self.faults().remove(&sequence);
+        }
         delivery.end(outcome).await;
+    }
+
+    fn faults(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn call(&self, delivery: &Delivery) -> Call {
@@ -188,13 +221,7 @@ impl Consumer {
         match dead::lay_down(&self.bus, service, subscription, delivery, reason).await {
             Ok(()) => {
                 let sequence = delivery.sequence();
-                tracing::error!(
-                    service,
-                    subscription,
-                    sequence,
-                    reason,
-                    "an event went to the dead letters"
-                );
+                tracing::error!(service, subscription, sequence, reason, "an event went to the dead letters");
                 Outcome::Done
             }
             Err(error) => {
@@ -215,32 +242,29 @@ fn lane_of(delivery: &Delivery, lanes: usize) -> usize {
 #[derive(Debug, PartialEq, Eq)]
 enum Decided {
     Done,
+    /// The surroundings failed, which counts for nothing.
+    Later(Duration),
+    /// The handling failed.
     Again(Duration),
     Dead(String),
 }
 
-/// What becomes of a delivery. A fault of the surroundings is waited out, however long it lasts; a fault of the handling is tried
-/// `max_deliveries` times.
-fn decide(outcome: Result<Executed, Refusal>, attempt: u32, config: &config::Events) -> Decided {
-    let pause = pause(attempt, &config.backoff_ms);
-    let again_or_dead = |reason: String| {
-        if attempt >= config.max_deliveries {
-            Decided::Dead(reason)
-        } else {
-            Decided::Again(pause)
-        }
+/// What becomes of a delivery whose handling has failed `faults` times before. A fault of the surroundings is waited out, however
+/// long it lasts; a fault of the handling is tried `max_deliveries` times.
+fn decide(outcome: Result<Executed, Refusal>, faults: u32, attempt: u32, config: &config::Events) -> Decided {
+    let again_or_dead = |reason: String| match faults + 1 >= config.max_deliveries {
+        true => Decided::Dead(reason),
+        false => Decided::Again(pause(faults + 1, &config.backoff_ms)),
     };
+    let later = Decided::Later(pause(attempt, &config.backoff_ms));
     match outcome {
         Ok(Executed::Consumed | Executed::Answered(_)) => Decided::Done,
         Ok(Executed::Declined(Disposition::Reject(reason))) => Decided::Dead(reason),
         Ok(Executed::Declined(Disposition::Retry(reason))) => again_or_dead(reason),
-        Err(Refusal::KeyInUse | Refusal::KeyReused) => Decided::Again(pause),
-        Err(Refusal::Failed(failure)) => match failure.kind {
-            FailureKind::Unavailable | FailureKind::Overloaded | FailureKind::Failed => Decided::Again(pause),
-            FailureKind::DeadlineExceeded | FailureKind::Trapped | FailureKind::Refused => {
-                again_or_dead(failure.to_string())
-            }
-        },
+        Err(Refusal::KeyInUse | Refusal::KeyReused) => later,
+        Err(Refusal::Failed(_, Blame::Surroundings | Blame::Unknown)) => later,
+        // An event has no caller who could be impatient.
+        Err(Refusal::Failed(failure, Blame::Component | Blame::Caller)) => again_or_dead(failure.to_string()),
     }
 }
 
@@ -253,7 +277,7 @@ fn pause(attempt: u32, pauses_ms: &[u64]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::Failure;
+    use ward_proto::call::FailureKind;
 
     fn config() -> config::Events {
         config::Events {
@@ -268,27 +292,30 @@ mod tests {
         }
     }
 
-    fn failed(kind: FailureKind) -> Result<Executed, Refusal> {
-        Err(Refusal::Failed(Failure::new(kind, "m")))
+    fn failed(blame: Blame) -> Result<Executed, Refusal> {
+        Err(Refusal::new(FailureKind::Failed, blame, "m"))
     }
 
     #[test]
     fn pauses_grow_and_the_last_one_repeats() {
-        let after = |attempt| decide(failed(FailureKind::Trapped), attempt, &config());
-        assert_eq!(after(1), Decided::Again(Duration::from_millis(10)));
-        assert_eq!(after(2), Decided::Again(Duration::from_millis(20)));
-        assert!(matches!(after(3), Decided::Dead(_)));
-        assert_eq!(
-            decide(failed(FailureKind::Failed), 99, &config()),
-            Decided::Again(Duration::from_millis(20)),
-            "a store that is down for long must not cost events"
-        );
+        let after = |faults| decide(failed(Blame::Component), faults, 9, &config());
+        assert_eq!(after(0), Decided::Again(Duration::from_millis(10)));
+        assert_eq!(after(1), Decided::Again(Duration::from_millis(20)));
+        assert!(matches!(after(2), Decided::Dead(_)));
+    }
+
+    #[test]
+    fn an_outage_costs_no_event_however_long_it_lasts() {
+        let later = Decided::Later(Duration::from_millis(20));
+        assert_eq!(decide(failed(Blame::Surroundings), 0, 99, &config()), later);
+        // And the first fault of the handling after it is the first.
+        assert!(matches!(decide(failed(Blame::Component), 0, 100, &config()), Decided::Again(_)));
     }
 
     #[test]
     fn a_rejected_event_is_dead_at_once() {
         let rejected = Ok(Executed::Declined(Disposition::Reject("no".into())));
-        assert_eq!(decide(rejected, 1, &config()), Decided::Dead("no".into()));
-        assert_eq!(decide(Ok(Executed::Consumed), 1, &config()), Decided::Done);
+        assert_eq!(decide(rejected, 0, 1, &config()), Decided::Dead("no".into()));
+        assert_eq!(decide(Ok(Executed::Consumed), 0, 1, &config()), Decided::Done);
     }
 }

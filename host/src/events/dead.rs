@@ -9,6 +9,9 @@ pub const REASON: &str = "Ward-Reason";
 pub const ATTEMPTS: &str = "Ward-Attempts";
 pub const ORIGINAL_SUBJECT: &str = "Ward-Subject";
 
+/// Characters of a reason that are kept; it has to fit into a header beside the event.
+const LONGEST_REASON: usize = 1000;
+
 #[derive(Debug, serde::Serialize)]
 pub struct DeadLetter {
     /// The place among the dead letters.
@@ -35,7 +38,8 @@ pub async fn lay_down(
     reason: &str,
 ) -> Result<(), StreamError> {
     let mut headers = delivery.headers();
-    headers.insert(REASON, reason.replace(|character: char| character.is_control(), " "));
+    let reason: String = reason.chars().filter(|character| !character.is_control()).take(LONGEST_REASON).collect();
+    headers.insert(REASON, reason);
     headers.insert(ATTEMPTS, delivery.attempt().to_string());
     headers.insert(ORIGINAL_SUBJECT, delivery.subject());
     let target = format!("{}.{service}.{subscription}", subject::DEAD);
@@ -50,12 +54,7 @@ pub async fn list(
     subscription: Option<&str>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StreamError> {
-    let filter = format!(
-        "{}.{}.{}",
-        subject::DEAD,
-        service.unwrap_or("*"),
-        subscription.unwrap_or(">")
-    );
+    let filter = format!("{}.{}.{}", subject::DEAD, service.unwrap_or("*"), subscription.unwrap_or(">"));
     let letters = bus.dead_letters(filter, limit).await?;
     Ok(letters
         .into_iter()
@@ -64,12 +63,7 @@ pub async fn list(
 }
 
 fn letter(sequence: u64, subject: &str, headers: Headers, payload: Bytes) -> DeadLetter {
-    let get = |name: &str| {
-        headers
-            .get(name)
-            .map(|value| value.as_str().to_owned())
-            .unwrap_or_default()
-    };
+    let get = |name: &str| headers.get(name).map(|value| value.as_str().to_owned()).unwrap_or_default();
     let mut tokens = subject.split('.').skip(2);
     DeadLetter {
         sequence,
@@ -89,8 +83,6 @@ fn letter(sequence: u64, subject: &str, headers: Headers, payload: Bytes) -> Dea
 pub async fn replay(bus: &Bus, letter: &DeadLetter) -> Result<(), StreamError> {
     let target = format!("{}.{}.{}", subject::REPLAY, letter.service, letter.subscription);
     let id = format!("replay.{}.{}", letter.sequence, letter.event_id);
-    bus.store(target, &id, letter.headers.clone(), letter.payload.clone())
-        .await?
-        .await?;
+    bus.store(target, &id, letter.headers.clone(), letter.payload.clone()).await?.await?;
     bus.bury_dead_letter(letter.sequence).await
 }

@@ -5,6 +5,7 @@
 //! because somebody was killed in between, is stored again under the same id, by which the server recognizes it.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,27 +38,26 @@ enum Interrupted {
 impl Relay {
     /// For ever: takes the outbox when it is free, and moves what is in it.
     pub async fn run(mut self) {
-        let Some(database) = self.service.database.clone() else {
-            return;
-        };
+        let Some(database) = self.service.database.clone() else { return };
         let pause = Duration::from_millis(self.config.relay_poll_ms);
         loop {
-            match Outbox::take(&database).await {
-                Ok(Some(outbox)) => {
-                    if let Err(error) = self.empty(outbox).await {
-                        tracing::warn!(service = self.service.name.as_str(), %error, "the relay was interrupted");
-                    }
+            match Outbox::connect(&database).await {
+                Ok(outbox) => {
+                    let Err(error) = self.serve(outbox).await;
+                    tracing::warn!(service = self.service.name.as_str(), %error, "the relay was interrupted");
                 }
-                // Another host has it.
-                Ok(None) => {}
                 Err(error) => tracing::debug!(service = self.service.name.as_str(), %error, "no outbox yet"),
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn empty(&mut self, mut outbox: Outbox) -> Result<(), Interrupted> {
+    async fn serve(&mut self, mut outbox: Outbox) -> Result<Infallible, Interrupted> {
         let poll = Duration::from_millis(self.config.relay_poll_ms);
+        while !outbox.take().await? {
+            // Another host has it.
+            tokio::time::sleep(poll).await;
+        }
         loop {
             self.news.mark_unchanged();
             let oldest = outbox.oldest(i64::from(self.config.relay_batch)).await?;
@@ -70,7 +70,6 @@ impl Relay {
             outbox.delivered(&delivered).await?;
             self.metrics.relayed(self.service.name.as_str(), delivered.len());
             if delivered.len() < flight.len() {
-                outbox.close().await;
                 return Err(Interrupted::Stream(flight.len() - delivered.len(), flight.len()));
             }
         }
@@ -97,10 +96,7 @@ impl Relay {
 
 fn first_of_each_subject(events: Vec<OutboxEvent>) -> Vec<OutboxEvent> {
     let mut seen = HashSet::new();
-    events
-        .into_iter()
-        .filter(|event| seen.insert(event.subject.clone()))
-        .collect()
+    events.into_iter().filter(|event| seen.insert(event.subject.clone())).collect()
 }
 
 #[cfg(test)]

@@ -41,9 +41,7 @@ impl Wakes {
             database.committed.notified().await;
             self.ring(service.name.as_str());
             let subject = format!("{}.{}", subject::WAKE, service.name);
-            self.bus
-                .publish(subject, Headers::new(), self.host.clone().into())
-                .await;
+            self.bus.publish(subject, Headers::new(), self.host.clone().into()).await;
             tokio::time::sleep(PAUSE).await;
         }
     }

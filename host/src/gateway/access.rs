@@ -15,9 +15,8 @@ pub fn admit(access: &Access, headers: &HeaderMap, tokens: &Tokens) -> Result<Op
     let Some(token) = bearer(headers) else {
         return Err(problem::unauthenticated("Send a token: Authorization: Bearer …"));
     };
-    let principal = tokens
-        .verify(token)
-        .map_err(|rejected| problem::unauthenticated(format!("Not accepted: {rejected}.")))?;
+    let principal =
+        tokens.verify(token).map_err(|rejected| problem::unauthenticated(format!("Not accepted: {rejected}.")))?;
     match access {
         Access::Roles(roles) if !roles.contains(&principal.role) => Err(problem::forbidden(&principal.role, roles)),
         _ => Ok(Some(principal)),

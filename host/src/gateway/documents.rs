@@ -52,14 +52,14 @@ pub fn merge(documents: &[(String, Value)], public_url: &str) -> Value {
             rename(&mut document, &kind, &clashing, name);
         }
         if let Some(own) = document.get("paths").and_then(Value::as_object) {
-            paths.extend(own.clone());
+            for (path, methods) in own {
+                let place = paths.entry(path.clone()).or_insert_with(|| json!({}));
+                if let (Some(place), Some(methods)) = (place.as_object_mut(), methods.as_object()) {
+                    place.extend(methods.clone());
+                }
+            }
         }
-        for (kind, own) in document
-            .get("components")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (kind, own) in document.get("components").and_then(Value::as_object).into_iter().flatten() {
             let place = components.entry(kind.clone()).or_insert_with(|| json!({}));
             if let (Some(place), Some(own)) = (place.as_object_mut(), own.as_object()) {
                 place.extend(own.clone());
@@ -78,11 +78,7 @@ pub fn merge(documents: &[(String, Value)], public_url: &str) -> Value {
 
 /// The components of `document` whose names are taken by others that differ.
 fn clashes(components: &Map<String, Value>, document: &Value) -> Vec<(String, String)> {
-    let own = document
-        .get("components")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten();
+    let own = document.get("components").and_then(Value::as_object).into_iter().flatten();
     own.flat_map(|(kind, items)| {
         items.as_object().into_iter().flatten().filter_map(move |(name, item)| {
             let taken = components.get(kind)?.get(name)?;
@@ -95,9 +91,7 @@ fn clashes(components: &Map<String, Value>, document: &Value) -> Vec<(String, St
 /// Gives a component the prefix of its service, there and wherever it is referred to.
 fn rename(document: &mut Value, kind: &str, name: &str, service: &str) {
     let new_name = format!("{service}.{name}");
-    if let Some(items) = document
-        .pointer_mut(&format!("/components/{kind}"))
-        .and_then(Value::as_object_mut)
+    if let Some(items) = document.pointer_mut(&format!("/components/{kind}")).and_then(Value::as_object_mut)
         && let Some(item) = items.remove(name)
     {
         items.insert(new_name.clone(), item);
@@ -139,13 +133,7 @@ mod tests {
         let other = ("c".to_owned(), of("/c", &json!(2)));
         let merged = merge(&[one, same, other], "http://x");
         assert_eq!(merged["components"]["schemas"], json!({"Thing": 1, "c.Thing": 2}));
-        assert_eq!(
-            merged["paths"]["/b"]["get"]["schema"]["$ref"],
-            "#/components/schemas/Thing"
-        );
-        assert_eq!(
-            merged["paths"]["/c"]["get"]["schema"]["$ref"],
-            "#/components/schemas/c.Thing"
-        );
+        assert_eq!(merged["paths"]["/b"]["get"]["schema"]["$ref"], "#/components/schemas/Thing");
+        assert_eq!(merged["paths"]["/c"]["get"]["schema"]["$ref"], "#/components/schemas/c.Thing");
     }
 }

@@ -1,6 +1,6 @@
 //! The way of a request: checked, turned into one call, and its answer turned into a response.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,9 +41,6 @@ pub async fn forward(
     request: Request,
 ) -> Response {
     let began = Instant::now();
-    let Ok(_permit) = gateway.requests.clone().try_acquire_owned() else {
-        return problem::busy().into_response();
-    };
     let routes = gateway.routes.load();
     let (method, path) = (request.method().as_str(), request.uri().path());
     let entry = match routes.find(method, path) {
@@ -55,9 +52,7 @@ pub async fn forward(
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     };
-    gateway
-        .metrics
-        .request(&entry.operation, response.status(), began.elapsed());
+    gateway.metrics.request(&entry.operation, response.status(), began.elapsed());
     response
 }
 
@@ -70,8 +65,8 @@ async fn admitted(
     let admitted = access::admit(&entry.access, request.headers(), &gateway.tokens);
     // Who is not let in is counted too: guessing tokens is what the limit is for.
     let client = match &admitted {
-        Ok(Some(principal)) => principal.subject.clone(),
-        _ => peer.ip().to_string(),
+        Ok(Some(principal)) => format!("user {}", principal.subject),
+        _ => format!("address {}", network(peer.ip())),
     };
     gateway.rate.check(&client).map_err(problem::too_many_requests)?;
     let principal = admitted?;
@@ -86,12 +81,21 @@ async fn admitted(
     let within = gateway.config.timeout();
     let exchange = async {
         let body = read_body(request.into_body(), gateway.config.body_bytes).await?;
+        // Only now: a request that is sent slowly keeps nobody else out.
+        let _permit = gateway.requests.try_acquire().map_err(|_| problem::busy())?;
+        let id = prepared.call.id.clone();
         let reply = prepared.send(gateway, &entry.service, body).await?;
-        response(reply, head_only, &prepared.call.id)
+        response(reply, head_only, &id)
     };
-    tokio::time::timeout(within, exchange)
-        .await
-        .unwrap_or_else(|_| Err(problem::timed_out()))
+    tokio::time::timeout(within, Box::pin(exchange)).await.unwrap_or_else(|_| Err(problem::timed_out()))
+}
+
+/// An IPv6 client has a whole network to choose its addresses from.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
 }
 
 /// A request, ready to be sent as often as need be.
@@ -110,11 +114,7 @@ impl Prepared {
             deadline: Instant::now() + gateway.config.timeout(),
             idempotency_key: idempotency_key(request)?,
         };
-        let method = if request.method() == axum::http::Method::HEAD {
-            "GET"
-        } else {
-            request.method().as_str()
-        };
+        let method = if request.method() == axum::http::Method::HEAD { "GET" } else { request.method().as_str() };
         let mut headers = Headers::new();
         headers.insert(header::METHOD, method);
         headers.insert(header::PATH, request.uri().path());
@@ -133,27 +133,16 @@ impl Prepared {
     /// The same request as a call of its own, beginning now.
     pub fn again(&self, gateway: &Gateway) -> Self {
         let deadline = Instant::now() + gateway.config.timeout();
-        let call = Call {
-            id: envelope::new_id(),
-            deadline,
-            ..self.call.clone()
-        };
-        Self {
-            call,
-            headers: self.headers.clone(),
-        }
+        let call = Call { id: envelope::new_id(), deadline, ..self.call.clone() };
+        Self { call, headers: self.headers.clone() }
     }
 
-    pub async fn send(&self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
-        let (call, headers) = (&self.call, self.headers.clone());
-        gateway
-            .client
-            .call(call, service, "http", "handle", headers, body)
-            .await
-            .map_err(|failure| {
-                tracing::warn!(call = call.id, service, %failure, "a request failed");
-                problem::of_failure(&failure, service, &call.id)
-            })
+    pub async fn send(self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
+        let Self { call, headers } = self;
+        gateway.client.call(&call, service, "http", "handle", headers, body).await.map_err(|failure| {
+            tracing::warn!(call = call.id, service, %failure, "a request failed");
+            problem::of_failure(&failure, service, &call.id)
+        })
     }
 }
 
@@ -166,18 +155,13 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
     }
     match value.to_str() {
         Ok(key) if envelope::is_idempotency_key(key) => Ok(Some(key.to_owned())),
-        _ => Err(problem::malformed(
-            "Idempotency-Key must have 1 to 255 visible ASCII characters.",
-        )),
+        _ => Err(problem::malformed("Idempotency-Key must have 1 to 255 visible ASCII characters.")),
     }
 }
 
 fn header_bytes(request: &Request) -> usize {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let headers = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     target + headers.sum::<usize>()
 }
 
@@ -191,33 +175,21 @@ async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
 
 /// The reply of a component as a response.
 pub fn response(reply: Reply, head_only: bool, call: &str) -> Result<Response, Problem> {
-    let status = reply
-        .headers
-        .get(header::STATUS)
-        .and_then(|status| status.as_str().parse().ok());
-    let status = status
-        .and_then(|status: u16| StatusCode::from_u16(status).ok())
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::BAD_GATEWAY,
-                "about:blank",
-                "The service's answer was not a response.",
-            )
-            .of_call(call)
-        })?;
-    let body = if head_only {
-        Body::empty()
-    } else {
-        Body::from(reply.payload)
-    };
+    let status = reply.headers.get(header::STATUS).and_then(|status| status.as_str().parse().ok());
+    let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok()).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_GATEWAY, "about:blank", "The service's answer was not a response.").of_call(call)
+    })?;
+    let length = reply.payload.len();
+    let body = if head_only { Body::empty() } else { Body::from(reply.payload) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     copy_headers(&reply.headers, headers);
+    if head_only {
+        headers.insert(http::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     // What people have here must not stay in anybody's cache, nor be taken for something else by a browser.
-    headers
-        .entry(http::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(http::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(http::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(call) {
         headers.insert("x-request-id", id);
@@ -228,10 +200,7 @@ pub fn response(reply: Reply, head_only: bool, call: &str) -> Result<Response, P
 fn copy_headers(from: &Headers, to: &mut HeaderMap) {
     for (name, values) in from.iter() {
         let name: &str = name.as_ref();
-        let Some(Ok(name)) = name
-            .strip_prefix(header::HTTP_PREFIX)
-            .map(|name| name.parse::<HeaderName>())
-        else {
+        let Some(Ok(name)) = name.strip_prefix(header::HTTP_PREFIX).map(|name| name.parse::<HeaderName>()) else {
             continue;
         };
         if NOT_FORWARDED.contains(&name) {

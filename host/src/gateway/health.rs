@@ -27,23 +27,12 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
         .map(|status| json!({"service": status.service, "state": status.state, "reason": status.reason}))
         .collect();
     let connected = gateway.client.is_connected();
-    let status = if missing.is_empty() && connected {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if missing.is_empty() && connected { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({"ready": status == StatusCode::OK, "nats": connected, "missing": missing});
     (status, axum::Json(body)).into_response()
 }
 
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let text = gateway.metrics.render(&gateway.services);
-    (
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -21,9 +21,7 @@ impl RateLimit {
     /// How long the client must wait, if it was too fast.
     pub fn check(&self, client: &str) -> Result<(), Duration> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        limiter
-            .check_key(&client.to_owned())
-            .map_err(|until| until.wait_time_from(DefaultClock::default().now()))
+        limiter.check_key(&client.to_owned()).map_err(|until| until.wait_time_from(DefaultClock::default().now()))
     }
 
     /// Forgets clients that have not been seen for a while, so that the table stays small.
@@ -42,6 +40,7 @@ mod tests {
         config::Http {
             body_bytes: 1,
             header_bytes: 1,
+            connections: 1,
             timeout_ms: 1,
             concurrency: 1,
             rate_per_s,

@@ -27,11 +27,7 @@ pub fn stream(
     prepared: Prepared,
     token: Option<&str>,
 ) -> Result<Response, Problem> {
-    let place = gateway
-        .streams
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| problem::busy())?;
+    let place = gateway.streams.clone().try_acquire_owned().map_err(|_| problem::busy())?;
     let news = gateway.wakes.of(&entry.service).ok_or_else(problem::unknown_route)?;
     let viewer = Viewer {
         service: entry.service.clone(),
@@ -79,11 +75,7 @@ impl Viewer {
             }
             self.news.mark_unchanged();
             // A stream outlives its token otherwise.
-            if self
-                .token
-                .as_deref()
-                .is_some_and(|token| self.gateway.tokens.verify(token).is_err())
-            {
+            if self.token.as_deref().is_some_and(|token| self.gateway.tokens.verify(token).is_err()) {
                 return None;
             }
             let body = self.ask().await?;
@@ -101,11 +93,7 @@ impl Viewer {
             let call = self.prepared.again(&self.gateway);
             match call.send(&self.gateway, &self.service, Bytes::new()).await {
                 Ok(reply) => {
-                    let good = reply
-                        .headers
-                        .get(ward_proto::call::header::STATUS)?
-                        .as_str()
-                        .starts_with('2');
+                    let good = reply.headers.get(ward_proto::call::header::STATUS)?.as_str().starts_with('2');
                     return good.then_some(reply.payload);
                 }
                 Err(_) => {

@@ -23,13 +23,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            detail: detail.into(),
-            call: None,
-            headers: Vec::new(),
-        }
+        Self { status, kind, detail: detail.into(), call: None, headers: Vec::new() }
     }
 
     pub fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {
@@ -61,10 +55,7 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).fold(
             axum::http::HeaderMap::new(),
@@ -82,11 +73,7 @@ impl IntoResponse for Problem {
 const BLANK: &str = "about:blank";
 
 pub fn unknown_route() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        BLANK,
-        "There is nothing at this path; /api-docs lists what there is.",
-    )
+    Problem::new(StatusCode::NOT_FOUND, BLANK, "There is nothing at this path; /api-docs lists what there is.")
 }
 
 pub fn starting(service: &str) -> Problem {
@@ -95,12 +82,8 @@ pub fn starting(service: &str) -> Problem {
 }
 
 pub fn method_not_allowed(allowed: &str) -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        BLANK,
-        format!("This path knows {allowed}."),
-    )
-    .with_header(header::ALLOW, allowed)
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, BLANK, format!("This path knows {allowed}."))
+        .with_header(header::ALLOW, allowed)
 }
 
 pub fn unauthenticated(detail: impl Into<String>) -> Problem {
@@ -108,19 +91,11 @@ pub fn unauthenticated(detail: impl Into<String>) -> Problem {
 }
 
 pub fn forbidden(role: &str, roles: &[String]) -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        BLANK,
-        format!("The role {role} may not do this; {} may.", roles.join(", ")),
-    )
+    Problem::new(StatusCode::FORBIDDEN, BLANK, format!("The role {role} may not do this; {} may.", roles.join(", ")))
 }
 
 pub fn body_too_large(limit: usize) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        BLANK,
-        format!("The body may have {limit} bytes (http.body_bytes)."),
-    )
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, BLANK, format!("The body may have {limit} bytes (http.body_bytes)."))
 }
 
 pub fn headers_too_large(limit: usize) -> Problem {
@@ -139,11 +114,9 @@ pub fn busy() -> Problem {
 }
 
 pub fn timed_out() -> Problem {
-    Problem::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        BLANK,
-        "It took longer than http.timeout_ms, and was rolled back.",
-    )
+    let detail = "There was no answer in time (http.timeout_ms). It was stopped if it could be; whether it was done is not \
+                  known. Repeat it with the same Idempotency-Key.";
+    Problem::new(StatusCode::GATEWAY_TIMEOUT, BLANK, detail)
 }
 
 pub fn malformed(detail: &str) -> Problem {

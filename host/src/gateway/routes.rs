@@ -39,10 +39,10 @@ pub enum Found<'a> {
 
 impl RouteTable {
     /// Services were checked against each other when they were taken, so no path and method occurs twice.
-    pub fn of(serving: Vec<Arc<Generation>>, public_url: &str) -> Self {
+    pub fn of(serving: &[Arc<Generation>], public_url: &str) -> Self {
         let mut paths: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
         let mut parsed: Vec<(String, Value)> = Vec::new();
-        for generation in &serving {
+        for generation in serving {
             let description = &generation.plugin.description;
             let service: Arc<str> = description.name.as_str().into();
             for route in &description.routes {
@@ -52,10 +52,7 @@ impl RouteTable {
                     access: route.access.clone(),
                     live: route.live,
                 };
-                paths
-                    .entry(route.path.clone())
-                    .or_default()
-                    .insert(route.method.clone(), entry);
+                paths.entry(route.path.clone()).or_default().insert(route.method.clone(), entry);
             }
             let document = serde_json::from_str(&description.openapi).unwrap_or_default();
             parsed.push((description.documentation.clone(), document));
@@ -66,19 +63,12 @@ impl RouteTable {
                 tracing::error!(path, %error, "two services have paths that contradict each other; this one is not served");
             }
         }
-        let dressed = parsed
-            .iter()
-            .map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
+        let dressed = parsed.iter().map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
         Self {
             router,
-            generations: serving
-                .iter()
-                .map(|one| (one.context.name.clone(), one.number))
-                .collect(),
+            generations: serving.iter().map(|one| (one.context.name.clone(), one.number)).collect(),
             merged: documents::merge(&parsed, public_url).to_string().into(),
-            documents: dressed
-                .map(|(name, document)| (name, document.to_string().into()))
-                .collect(),
+            documents: dressed.map(|(name, document)| (name, document.to_string().into())).collect(),
         }
     }
 

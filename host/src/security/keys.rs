@@ -81,10 +81,7 @@ impl KeyRing {
 }
 
 fn read(directory: &Path) -> Result<Keys, KeyError> {
-    let unreadable = |source| KeyError::Unreadable {
-        path: directory.to_owned(),
-        source,
-    };
+    let unreadable = |source| KeyError::Unreadable { path: directory.to_owned(), source };
     let mut keys = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -108,12 +105,7 @@ fn read(directory: &Path) -> Result<Keys, KeyError> {
         .collect();
     let names = keys.iter().map(|(kid, ..)| kid.clone()).collect();
     let (kid, _, signing) = keys.pop().ok_or_else(|| KeyError::None(directory.to_owned()))?;
-    Ok(Keys {
-        signing: (kid, signing),
-        verifying,
-        jwks,
-        names,
-    })
+    Ok(Keys { signing: (kid, signing), verifying, jwks, names })
 }
 
 /// Makes a new key, which signs from then on. Returns its id, which sorts behind all that were made before.
@@ -123,30 +115,18 @@ pub fn generate_key(directory: &Path) -> Result<String, KeyError> {
 
     let kid = uuid::Uuid::now_v7().to_string();
     let path = directory.join(format!("{kid}.pem"));
-    let unwritable = |source| KeyError::Unwritable {
-        path: path.clone(),
-        source,
-    };
+    let unwritable = |source| KeyError::Unwritable { path: path.clone(), source };
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| KeyError::Unwritable {
-        path: path.clone(),
-        source: error.into(),
-    })?;
+    getrandom::fill(&mut seed).map_err(|error| KeyError::Unwritable { path: path.clone(), source: error.into() })?;
     let pem = SigningKey::from_bytes(&seed)
         .to_pkcs8_pem(LineEnding::LF)
         .map_err(|_| KeyError::Malformed { path: path.clone() })?;
     std::fs::create_dir_all(directory).map_err(unwritable)?;
     // Written aside and moved, so that no host reads half a key.
     let aside = directory.join(format!(".{kid}.new"));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&aside)
-        .map_err(unwritable)?;
-    file.write_all(pem.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(unwritable)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).map_err(unwritable)?;
+    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(unwritable)?;
     std::fs::rename(&aside, &path).map_err(unwritable)?;
     Ok(kid)
 }

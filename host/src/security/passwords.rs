@@ -46,9 +46,7 @@ impl Passwords {
             return Err(PasswordError::TooLong);
         }
         let cost = self.cost;
-        self.work(move || bcrypt::hash(password, cost))
-            .await?
-            .map_err(|_| PasswordError::TooLong)
+        self.work(move || bcrypt::hash(password, cost)).await?.map_err(|_| PasswordError::TooLong)
     }
 
     /// Without a hash: false, after as long as a wrong password takes.
@@ -56,28 +54,19 @@ impl Passwords {
         let known = hash.filter(|hash| well_formed(hash));
         let genuine = known.is_some() && password.len() <= LONGEST;
         let hash = known.unwrap_or_else(|| self.absent.clone());
-        let matches = self
-            .work(move || bcrypt::verify(password, &hash).unwrap_or(false))
-            .await?;
+        let matches = self.work(move || bcrypt::verify(password, &hash).unwrap_or(false)).await?;
         Ok(matches && genuine)
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
         let _place = Place::take(&self.waiting, self.queue).ok_or(PasswordError::Overloaded)?;
-        let permit = self
-            .workers
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| PasswordError::Overloaded)?;
+        let permit = self.workers.clone().acquire_owned().await.map_err(|_| PasswordError::Overloaded)?;
         let job = move || {
             let result = job();
             drop(permit);
             result
         };
-        tokio::task::spawn_blocking(job)
-            .await
-            .map_err(|_| PasswordError::Overloaded)
+        tokio::task::spawn_blocking(job).await.map_err(|_| PasswordError::Overloaded)
     }
 }
 
@@ -107,12 +96,7 @@ mod tests {
     use super::*;
 
     fn passwords(queue: usize) -> Passwords {
-        Passwords::new(&config::Passwords {
-            cost: 4,
-            workers: 1,
-            queue,
-        })
-        .unwrap()
+        Passwords::new(&config::Passwords { cost: 4, workers: 1, queue }).unwrap()
     }
 
     #[tokio::test]
@@ -122,10 +106,7 @@ mod tests {
         assert_eq!(passwords.verify("secret".into(), Some(hash.clone())).await, Ok(true));
         assert_eq!(passwords.verify("Secret".into(), Some(hash.clone())).await, Ok(false));
         assert_eq!(passwords.verify("secret".into(), None).await, Ok(false));
-        assert_eq!(
-            passwords.verify("secret".into(), Some("no hash".into())).await,
-            Ok(false)
-        );
+        assert_eq!(passwords.verify("secret".into(), Some("no hash".into())).await, Ok(false));
         assert_eq!(passwords.hash("x".repeat(73)).await, Err(PasswordError::TooLong));
         let longest = passwords.hash("x".repeat(72)).await.unwrap();
         assert_eq!(passwords.verify("x".repeat(73), Some(longest)).await, Ok(false));
@@ -142,9 +123,6 @@ mod tests {
     #[tokio::test]
     async fn the_hash_of_the_example_users_verifies() {
         let hash = "$2b$12$7hoRZfJrRKD2nIm2vHLs7OBETy.LWenXXMLKf99W8M4PUwO6KB7fu";
-        assert_eq!(
-            passwords(4).verify("password123".into(), Some(hash.into())).await,
-            Ok(true)
-        );
+        assert_eq!(passwords(4).verify("password123".into(), Some(hash.into())).await, Ok(true));
     }
 }

@@ -52,12 +52,7 @@ impl Tokens {
         validation.set_audience(&[&config.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = 0;
-        Self {
-            config: config.clone(),
-            keys,
-            validation,
-            remembered: Mutex::new(LruCache::new(REMEMBERED)),
-        }
+        Self { config: config.clone(), keys, validation, remembered: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 
     pub fn issue(&self, principal: &Principal) -> Result<Token, jsonwebtoken::errors::Error> {
@@ -73,37 +68,20 @@ impl Tokens {
             aud: self.config.audience.clone(),
             jti: uuid::Uuid::new_v4().to_string(),
         };
-        let header = Header {
-            kid: Some(kid.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
-        Ok(Token {
-            text: encode(&header, &claims, key)?,
-            expires_in_s: self.config.lifetime_s,
-        })
+        let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        Ok(Token { text: encode(&header, &claims, key)?, expires_in_s: self.config.lifetime_s })
     }
 
     pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
-        let remembered = self
-            .remembered
-            .lock()
-            .ok()
-            .and_then(|mut cache| cache.get(token).cloned());
+        let remembered = self.remembered.lock().ok().and_then(|mut cache| cache.get(token).cloned());
         if let Some((principal, expires)) = remembered {
-            return if clock::now_seconds() < expires {
-                Ok(principal)
-            } else {
-                Err(Rejected::Expired)
-            };
+            return if clock::now_seconds() < expires { Ok(principal) } else { Err(Rejected::Expired) };
         }
         let claims = self.check(token)?;
         if claims.exp <= clock::now_seconds() {
             return Err(Rejected::Expired);
         }
-        let principal = Principal {
-            subject: claims.sub,
-            role: claims.role,
-        };
+        let principal = Principal { subject: claims.sub, role: claims.role };
         if let Ok(mut cache) = self.remembered.lock() {
             cache.put(token.to_owned(), (principal.clone(), claims.exp));
         }
@@ -111,21 +89,16 @@ impl Tokens {
     }
 
     fn check(&self, token: &str) -> Result<Claims, Rejected> {
-        let kid = decode_header(token)
-            .ok()
-            .and_then(|header| header.kid)
-            .ok_or(Rejected::Invalid)?;
+        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(Rejected::Invalid)?;
         if !self.keys.current().verifying.contains_key(&kid) {
             self.refresh();
         }
         let keys = self.keys.current();
         let key = keys.verifying.get(&kid).ok_or(Rejected::Invalid)?;
-        decode::<Claims>(token, key, &self.validation)
-            .map(|data| data.claims)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => Rejected::Expired,
-                _ => Rejected::Invalid,
-            })
+        decode::<Claims>(token, key, &self.validation).map(|data| data.claims).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => Rejected::Expired,
+            _ => Rejected::Invalid,
+        })
     }
 
     /// Takes note of new and removed keys. A token of a removed key is worth nothing from then on.
@@ -149,20 +122,13 @@ mod tests {
     use crate::security::generate_key;
 
     fn tokens(directory: &std::path::Path, lifetime_s: u32) -> Tokens {
-        let config = config::Tokens {
-            key_dir: directory.to_owned(),
-            issuer: "i".into(),
-            audience: "a".into(),
-            lifetime_s,
-        };
+        let config =
+            config::Tokens { key_dir: directory.to_owned(), issuer: "i".into(), audience: "a".into(), lifetime_s };
         Tokens::new(&config, Arc::new(KeyRing::open(directory).unwrap()))
     }
 
     fn somebody() -> Principal {
-        Principal {
-            subject: "a@b.c".into(),
-            role: "READER".into(),
-        }
+        Principal { subject: "a@b.c".into(), role: "READER".into() }
     }
 
     #[test]

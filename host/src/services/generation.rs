@@ -52,14 +52,8 @@ impl Generation {
     pub fn route(&self, method: &str, path: &str) -> Option<Matched<'_>> {
         let matched = self.routers.get(method)?.at(path).ok()?;
         let route = self.plugin.description.routes.get(*matched.value)?;
-        let parameters = matched
-            .params
-            .iter()
-            .map(|(name, value)| (name.to_owned(), percent_decode(value)));
-        Some(Matched {
-            route,
-            parameters: parameters.collect(),
-        })
+        let parameters = matched.params.iter().map(|(name, value)| (name.to_owned(), percent_decode(value)));
+        Some(Matched { route, parameters: parameters.collect() })
     }
 
     /// Counts a call until the guard is dropped.
@@ -97,10 +91,7 @@ impl Drop for UnderWay<'_> {
 fn routers(description: &Description) -> Result<HashMap<String, matchit::Router<usize>>, matchit::InsertError> {
     let mut routers: HashMap<String, matchit::Router<usize>> = HashMap::new();
     for (index, route) in description.routes.iter().enumerate() {
-        routers
-            .entry(route.method.clone())
-            .or_default()
-            .insert(route.path.clone(), index)?;
+        routers.entry(route.method.clone()).or_default().insert(route.path.clone(), index)?;
     }
     Ok(routers)
 }
@@ -110,7 +101,5 @@ pub(crate) fn percent_decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,7 +1,7 @@
 //! A service on this host: its place in the queue, the generation that serves, and the one before.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -52,11 +52,7 @@ impl Service {
         alarms: mpsc::UnboundedSender<Arc<Watch>>,
     ) -> Self {
         let admission = Admission::new(config.limits.concurrency, config.limits.queue);
-        let standing = Standing {
-            revision: 0,
-            state: State::Absent,
-            reason: "never deployed".to_owned(),
-        };
+        let standing = Standing { revision: 0, state: State::Absent, reason: "never deployed".to_owned() };
         Self {
             name: config.name.clone(),
             config,
@@ -91,48 +87,36 @@ impl Service {
     }
 
     /// Lets the generation before serve again, at once; telling the others is the supervisor's affair.
-    pub fn go_back(&self, watch: Arc<Watch>) {
-        let current = self.current.load();
-        if !current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, &watch.generation))
-        {
-            return;
+    pub fn go_back(&self, watch: &Arc<Watch>) {
+        let found = self.current.compare_and_swap(&watch.generation, Some(watch.before.clone()));
+        // Another one may have been swapped in meanwhile; then there is nothing to go back from.
+        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, &watch.generation)) {
+            self.end_watch(watch);
+            let _ = self.alarms.send(watch.clone());
         }
-        self.current.compare_and_swap(&*current, Some(watch.before.clone()));
-        self.watched.store(None);
-        let _ = self.alarms.send(watch);
     }
 
     /// The watch over `generation`, if there is one.
     pub fn watch_over(&self, generation: &Arc<Generation>) -> Option<Arc<Watch>> {
-        self.watched
-            .load_full()
-            .filter(|watch| Arc::ptr_eq(&watch.generation, generation))
+        self.watched.load_full().filter(|watch| Arc::ptr_eq(&watch.generation, generation))
     }
 
     /// Shall it run here, and does not yet?
     pub fn is_coming(&self) -> bool {
         let state = self.standing().state;
-        self.current.load().is_none() && !matches!(state, State::Absent)
+        self.current.load().is_none() && matches!(state, State::Preparing | State::Waiting)
     }
 
     pub fn standing(&self) -> Standing {
-        self.standing
-            .lock()
-            .map(|standing| standing.clone())
-            .unwrap_or_else(|poisoned| poisoned.into_inner().clone())
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes note, unless a later revision was dealt with meanwhile.
     pub(super) fn set_standing(&self, revision: u64, state: State, reason: impl Into<String>) {
-        let standing = Standing {
-            revision,
-            state,
-            reason: reason.into(),
-        };
-        match self.standing.lock() {
-            Ok(mut place) => *place = standing,
-            Err(poisoned) => *poisoned.into_inner() = standing,
+        let standing = Standing { revision, state, reason: reason.into() };
+        let mut place = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.revision <= revision {
+            *place = standing;
         }
     }
 }
@@ -192,10 +176,7 @@ impl Admission {
     /// None when the queue is full.
     pub fn enter(&self) -> Option<Place> {
         let inside = self.inside.fetch_add(1, Ordering::Relaxed);
-        let place = Place {
-            inside: self.inside.clone(),
-            slots: self.slots.clone(),
-        };
+        let place = Place { inside: self.inside.clone(), slots: self.slots.clone() };
         (inside < self.limit).then_some(place)
     }
 
@@ -211,10 +192,7 @@ impl Place {
         if let Ok(permit) = self.slots.clone().try_acquire_owned() {
             return Some(permit);
         }
-        tokio::time::timeout(patience, self.slots.clone().acquire_owned())
-            .await
-            .ok()?
-            .ok()
+        tokio::time::timeout(patience, self.slots.clone().acquire_owned()).await.ok()?.ok()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Brings this host to the desired state, and keeps it there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::service::Watch;
 use super::status::State;
 use super::swap::{NotTaken, Swapper};
 use super::{Generation, Service};
-use crate::bus::RegistryError;
+use crate::bus::{Change, RegistryError};
 use crate::calls::worker::Workers;
 use crate::config::ServiceName;
 use crate::events::Consumers;
@@ -27,15 +28,32 @@ pub struct Supervisor {
     pub changed: watch::Sender<()>,
 }
 
-/// What is wished of one service, and the revision of the wish.
-type Wish = Option<(Desired, u64)>;
+/// What is wished of one service.
+#[derive(Debug, Clone)]
+enum Wish {
+    Nothing(u64),
+    Desired(Desired, u64),
+    /// A value that this version of Ward cannot read.
+    Unreadable(u64),
+}
+
+impl Wish {
+    fn of(change: &Change) -> Self {
+        let Some(value) = &change.value else { return Self::Nothing(change.revision) };
+        match serde_json::from_slice(value) {
+            Ok(desired) => Self::Desired(desired, change.revision),
+            Err(_) => Self::Unreadable(change.revision),
+        }
+    }
+}
 
 impl Supervisor {
     /// Takes note of what shall run, before anybody is told that there is nothing.
     pub async fn look_ahead(&self) -> Result<(), RegistryError> {
         for service in self.swapper.services.values() {
-            if let Some((_, revision)) = self.swapper.desired.get(&service.name).await? {
-                service.set_standing(revision.saturating_sub(1), State::Preparing, "not begun yet");
+            let current = self.swapper.desired.get(&service.name).await?;
+            if current.desired.is_some() {
+                service.set_standing(current.revision.saturating_sub(1), State::Preparing, "not begun yet");
             }
         }
         Ok(())
@@ -44,22 +62,17 @@ impl Supervisor {
     /// Runs until the bucket's watch ends, which is never.
     pub async fn run(self: Arc<Self>, alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
         tokio::spawn(self.clone().hear_alarms(alarms));
-        let mut wishes = std::collections::HashMap::new();
+        let mut wishes = HashMap::new();
         let mut changes = self.swapper.desired.bucket.watch();
         while let Some(change) = changes.recv().await {
             let Some(service) = ServiceName::parse(&change.key).and_then(|name| self.swapper.services.get(&name))
             else {
-                tracing::warn!(
-                    service = change.key,
-                    "not in this host's configuration, so it does not run here"
-                );
+                tracing::warn!(service = change.key, "not in this host's configuration, so it does not run here");
                 continue;
             };
-            let wish: Wish = change
-                .revised
-                .and_then(|revised| Some((serde_json::from_slice(&revised.value).ok()?, revised.revision)));
+            let wish = Wish::of(&change);
             let sender = wishes.entry(change.key).or_insert_with(|| {
-                let (sender, receiver) = watch::channel::<Wish>(None);
+                let (sender, receiver) = watch::channel(Wish::Nothing(0));
                 tokio::spawn(self.clone().follow(service.clone(), receiver));
                 sender
             });
@@ -72,18 +85,23 @@ impl Supervisor {
         while wishes.changed().await.is_ok() {
             let wish = wishes.borrow_and_update().clone();
             match wish {
-                None => self.remove(&service).await,
-                Some((desired, revision)) => self.bring(&service, &desired, revision, &mut wishes).await,
+                Wish::Nothing(revision) => self.remove(&service, revision).await,
+                Wish::Desired(desired, revision) => self.bring(&service, &desired, revision, &mut wishes).await,
+                Wish::Unreadable(revision) => {
+                    let reason = "the desired state cannot be read: is it a newer Ward's? `ward deploy` writes it anew";
+                    tracing::error!(service = service.name.as_str(), revision, "{reason}");
+                    service.set_standing(revision, State::Refused, reason);
+                }
             }
         }
     }
 
-    async fn remove(&self, service: &Arc<Service>) {
+    async fn remove(&self, service: &Arc<Service>, revision: u64) {
         self.workers.stop(service).await;
         self.consumers.stop(service).await;
         service.watch(None);
         service.swap(None);
-        service.set_standing(0, State::Absent, "removed from the desired state");
+        service.set_standing(revision, State::Absent, "removed from the desired state");
         self.changed.send_replace(());
     }
 
@@ -94,104 +112,169 @@ impl Supervisor {
         revision: u64,
         wishes: &mut watch::Receiver<Wish>,
     ) {
-        if service
-            .current()
-            .is_some_and(|current| current.digest == desired.digest)
-        {
-            service.set_standing(revision, State::Running, desired.reason.clone());
-            return;
+        if service.current().is_some_and(|current| current.digest == desired.digest) {
+            return self.announce(service, revision, State::Running, &desired.reason, wishes).await;
         }
         service.set_standing(revision, State::Preparing, "compiling and checking");
+        match self.prepare(service, &desired.digest, revision, wishes).await {
+            Prepared::Ready(generation) => {
+                self.serve(service, *generation);
+                self.announce(service, revision, State::Running, &desired.reason, wishes).await;
+            }
+            Prepared::Overtaken => {}
+            Prepared::NotTaken(error) => self.refuse(service, desired, revision, &error, wishes).await,
+        }
+    }
+
+    /// Prepares until it is known whether it can be taken; what is missing outside is waited for.
+    async fn prepare(
+        &self,
+        service: &Arc<Service>,
+        digest: &str,
+        revision: u64,
+        wishes: &mut watch::Receiver<Wish>,
+    ) -> Prepared {
         loop {
-            match self.swapper.prepare(service, revision, &desired.digest).await {
-                Ok(generation) => return self.serve(service, generation, desired).await,
-                Err(error) if error.is_passing() => {
-                    tracing::warn!(service = service.name.as_str(), revision, %error, "waiting for what is missing");
-                    service.set_standing(revision, State::Waiting, error.to_string());
-                    // A newer wish ends the waiting.
-                    if tokio::time::timeout(RETRY, wishes.changed()).await.is_ok() {
-                        wishes.mark_changed();
-                        return;
+            match self.swapper.prepare(service, revision, digest).await {
+                Ok(generation) => return Prepared::Ready(Box::new(generation)),
+                Err(error) if !error.is_passing() => return Prepared::NotTaken(error),
+                Err(error) => {
+                    if self.wait(service, revision, &error.to_string(), wishes).await {
+                        return Prepared::Overtaken;
                     }
                 }
-                Err(error) => return self.refuse(service, desired, revision, error).await,
             }
         }
     }
 
-    async fn serve(&self, service: &Arc<Service>, generation: Generation, desired: &Desired) {
+    /// Tells an operator what is waited for, and waits a while. True when there is a newer wish meanwhile.
+    async fn wait(&self, service: &Service, revision: u64, reason: &str, wishes: &mut watch::Receiver<Wish>) -> bool {
+        tracing::warn!(service = service.name.as_str(), revision, reason, "waiting for what is missing");
+        service.set_standing(revision, State::Waiting, reason);
+        let overtaken = tokio::time::timeout(RETRY, wishes.changed()).await.is_ok();
+        if overtaken {
+            wishes.mark_changed();
+        }
+        overtaken
+    }
+
+    /// Puts a generation in its place; the old one is drained, and the watch over the new one ends with its time.
+    fn serve(&self, service: &Arc<Service>, generation: Generation) {
         let (number, version) = (generation.number, generation.plugin.description.version.clone());
         let old = self.swapper.swap(service, generation);
-        if let Err(error) = self.workers.ensure(service).await {
-            tracing::error!(service = service.name.as_str(), %error, "cannot take calls");
-            service.set_standing(number, State::Waiting, error.to_string());
-            return;
+        tracing::info!(service = service.name.as_str(), generation = number, version, "swapped in");
+        let Some(old) = old else { return };
+        let (watch_s, drain_s) = (self.swapper.swap.watch_s, self.swapper.swap.drain_s);
+        let watch = service.current().and_then(|current| service.watch_over(&current));
+        let watched = service.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(watch_s)).await;
+            if let Some(watch) = watch {
+                watched.end_watch(&watch);
+            }
+        });
+        let name = service.name.clone();
+        tokio::spawn(async move { super::swap::drain(name.as_str(), &old, drain_s).await });
+    }
+
+    /// Takes calls and events for what serves, and says so once it is true.
+    async fn announce(
+        &self,
+        service: &Arc<Service>,
+        revision: u64,
+        state: State,
+        reason: &str,
+        wishes: &mut watch::Receiver<Wish>,
+    ) {
+        while let Err(error) = self.workers.ensure(service).await {
+            if self.wait(service, revision, &error.to_string(), wishes).await {
+                return;
+            }
         }
         self.consumers.ensure(service).await;
         self.changed.send_replace(());
-        service.set_standing(number, State::Running, desired.reason.clone());
-        tracing::info!(service = service.name.as_str(), generation = number, version, "serving");
-        self.end_later(service, old);
+        service.set_standing(revision, state, reason);
     }
 
-    /// The old generation is drained, and the watch over the new one ends with its time.
-    fn end_later(&self, service: &Arc<Service>, old: Option<Arc<Generation>>) {
-        let Some(old) = old else { return };
-        let (service, watch_s) = (service.clone(), self.swapper.swap.watch_s);
-        let drain_s = self.swapper.swap.drain_s;
-        let watch = service.current().and_then(|current| service.watch_over(&current));
-        tokio::spawn(async move {
-            super::swap::drain(service.name.as_str(), &old, drain_s).await;
-            tokio::time::sleep(Duration::from_secs(watch_s)).await;
-            if let Some(watch) = watch {
-                service.end_watch(&watch);
-            }
-        });
-    }
-
-    async fn refuse(&self, service: &Arc<Service>, desired: &Desired, revision: u64, error: NotTaken) {
+    /// What served before goes on; where nothing does, the version before is brought up.
+    async fn refuse(
+        &self,
+        service: &Arc<Service>,
+        desired: &Desired,
+        revision: u64,
+        error: &NotTaken,
+        wishes: &mut watch::Receiver<Wish>,
+    ) {
         tracing::error!(service = service.name.as_str(), revision, digest = desired.digest, %error, "not taken");
         service.set_standing(revision, State::Refused, error.to_string());
+        let reason = format!("went back: {error}");
         if let Some(current) = service.current() {
-            self.wish_back(service, revision, &current.digest, format!("went back: {error}"))
-                .await;
+            return self.wish_back(service, revision, &current.digest, &reason).await;
         }
+        for earlier in &desired.earlier {
+            service.set_standing(revision, State::Preparing, format!("{error}; bringing up the version before"));
+            match self.prepare(service, earlier, revision, wishes).await {
+                Prepared::Ready(generation) => {
+                    self.serve(service, *generation);
+                    self.announce(service, revision, State::Refused, &error.to_string(), wishes).await;
+                    return self.wish_back(service, revision, earlier, &reason).await;
+                }
+                Prepared::Overtaken => return,
+                Prepared::NotTaken(error) => tracing::error!(digest = earlier, %error, "not taken either"),
+            }
+        }
+        service.set_standing(revision, State::Refused, error.to_string());
     }
 
     /// A generation failed its first calls; the one before serves again already.
     async fn hear_alarms(self: Arc<Self>, mut alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
         while let Some(watch) = alarms.recv().await {
             let failed = &watch.generation;
-            let Some(service) =
-                ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name).cloned())
-            else {
-                continue;
-            };
+            let found =
+                ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name).cloned());
+            let Some(service) = found else { continue };
             let reason = format!("went back: generation {} failed its first calls", failed.number);
             tracing::error!(service = service.name.as_str(), generation = failed.number, "{reason}");
             self.consumers.ensure(&service).await;
             self.changed.send_replace(());
-            service.set_standing(failed.number, State::Refused, reason.clone());
-            self.wish_back(&service, failed.number, &watch.before.digest, reason)
-                .await;
+            service.set_standing(failed.number, State::Refused, reason.as_str());
+            self.wish_back(&service, failed.number, &watch.before.digest, &reason).await;
         }
     }
 
-    /// Makes `digest` the wish of all hosts, unless somebody wished something else meanwhile.
-    async fn wish_back(&self, service: &Service, refused: u64, digest: &str, reason: String) {
-        let current = match self.swapper.desired.get(&service.name).await {
-            Ok(Some(current)) if current.1 == refused => current,
-            Ok(_) => return,
-            Err(error) => return tracing::error!(%error, "cannot tell the other hosts to go back"),
-        };
-        let by = self.host.clone();
-        if let Err(error) = self
-            .swapper
-            .desired
-            .set(&service.name, digest, Some(&current), by, reason)
-            .await
-        {
-            tracing::warn!(%error, "did not tell the other hosts to go back");
+    /// Makes `digest` the wish of all hosts, unless somebody wished something else meanwhile. Until that is done, a host that
+    /// starts would begin with what was refused.
+    async fn wish_back(&self, service: &Service, refused: u64, digest: &str, reason: &str) {
+        loop {
+            let outcome = self.try_to_wish_back(service, refused, digest, reason).await;
+            match outcome {
+                Ok(()) | Err(RegistryError::Overtaken { .. }) => return,
+                Err(error) => tracing::warn!(%error, "cannot tell the other hosts to go back; trying again"),
+            }
+            tokio::time::sleep(RETRY).await;
         }
     }
+
+    async fn try_to_wish_back(
+        &self,
+        service: &Service,
+        refused: u64,
+        digest: &str,
+        reason: &str,
+    ) -> Result<(), RegistryError> {
+        let current = self.swapper.desired.get(&service.name).await?;
+        if current.revision != refused {
+            return Ok(());
+        }
+        let (by, reason) = (self.host.clone(), reason.to_owned());
+        self.swapper.desired.go_back(&service.name, &current, Some(digest), by, reason).await.map(|_| ())
+    }
+}
+
+/// How preparing a generation ended.
+enum Prepared {
+    Ready(Box<Generation>),
+    NotTaken(NotTaken),
+    /// There is a newer wish.
+    Overtaken,
 }

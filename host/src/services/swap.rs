@@ -28,16 +28,12 @@ pub enum NotTaken {
     Compile(#[from] CompileError),
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("its route {0} is already served by {1}")]
+    #[error("its route {0} does not fit beside those of the other services: {1}")]
     RouteTaken(String, String),
     #[error("its routes contradict each other: {0}")]
     Routes(#[from] matchit::InsertError),
     #[error("it and {other} disagree about {function}: {place}")]
-    Contract {
-        other: String,
-        function: String,
-        place: String,
-    },
+    Contract { other: String, function: String, place: String },
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error("the database cannot be reached: {0}")]
@@ -113,23 +109,24 @@ impl Swapper {
     }
 
     fn others<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Arc<Generation>> + 'a {
-        self.services
-            .values()
-            .filter(|other| other.name != service.name)
-            .filter_map(|other| other.current())
+        self.services.values().filter(|other| other.name != service.name).filter_map(|other| other.current())
     }
 
+    /// In one router, as in the gateway: `/a/{x}` of one service and `/a/{y}` of another contradict each other.
     fn check_routes(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
-        for other in self.others(service) {
-            let taken = plugin.description.routes.iter().find(|route| {
-                let theirs = &other.plugin.description.routes;
-                theirs
-                    .iter()
-                    .any(|their| their.method == route.method && their.path == route.path)
-            });
-            if let Some(route) = taken {
-                let owner = other.context.name.clone();
-                return Err(NotTaken::RouteTaken(format!("{} {}", route.method, route.path), owner));
+        let others: Vec<_> = self.others(service).collect();
+        let mut routers: BTreeMap<&str, matchit::Router<String>> = BTreeMap::new();
+        for other in &others {
+            for route in &other.plugin.description.routes {
+                let router = routers.entry(route.method.as_str()).or_default();
+                // They were taken one by one, so those of the others fit together.
+                let _ = router.insert(route.path.as_str(), other.context.name.clone());
+            }
+        }
+        for route in &plugin.description.routes {
+            let router = routers.entry(route.method.as_str()).or_default();
+            if let Err(error) = router.insert(route.path.as_str(), service.name.to_string()) {
+                return Err(NotTaken::RouteTaken(format!("{} {}", route.method, route.path), error.to_string()));
             }
         }
         Ok(())
@@ -140,11 +137,7 @@ impl Swapper {
         for other in self.others(service) {
             for (caller, callee) in [(plugin, &other.plugin), (&other.plugin, plugin)] {
                 if let Some((function, place)) = first_break(caller, callee) {
-                    return Err(NotTaken::Contract {
-                        other: other.context.name.clone(),
-                        function,
-                        place,
-                    });
+                    return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
                 }
             }
         }
@@ -156,11 +149,7 @@ impl Swapper {
             return Ok(());
         };
         for setting in database.unsafe_settings().await.map_err(NotTaken::Database)? {
-            tracing::warn!(
-                service = service.name.as_str(),
-                setting,
-                "PostgreSQL may lose what it has committed"
-            );
+            tracing::warn!(service = service.name.as_str(), setting, "PostgreSQL may lose what it has committed");
         }
         let steps = generation.plugin.description.migrations.iter().map(|step| Migration {
             version: step.version,
@@ -198,10 +187,7 @@ impl Swapper {
             outcome?;
             let work = work.ok_or_else(|| "the transaction was lost".to_owned())?;
             let trace = envelope::traceparent(None);
-            work.commit(None, None, &trace)
-                .await
-                .map(|_| ())
-                .map_err(|error| error.to_string())
+            work.commit(None, None, &trace).await.map(|_| ()).map_err(|error| error.to_string())
         };
         match seeded_once(database, seeding).await.map_err(NotTaken::Database)? {
             None => Ok(()),
@@ -223,10 +209,8 @@ impl Swapper {
             deadline,
             idempotency_key: None,
         };
-        let limits = WorkLimits {
-            statements: u32::MAX,
-            rows: service.config.limits.rows,
-        };
+        let limits = &service.config.limits;
+        let limits = WorkLimits { statements: u32::MAX, rows: limits.rows, result_bytes: limits.result_bytes };
         let work = Work::new(service.database.clone(), Effect::Write, limits);
         let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
@@ -267,11 +251,6 @@ pub(super) async fn drain(service: &str, old: &Generation, drain_s: u64) {
     }
     let left = old.in_flight();
     if left > 0 {
-        tracing::warn!(
-            service,
-            generation = old.number,
-            left,
-            "calls outlasted swap.drain_s; they end on their own"
-        );
+        tracing::warn!(service, generation = old.number, left, "calls outlasted swap.drain_s; they end on their own");
     }
 }

@@ -1,16 +1,21 @@
 //! The connections to one service's database, shared by all its generations on this host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{Notify, OnceCell};
 
+use super::pool::Pool;
 use super::roles::{Role, RoleSecret, SecretError};
 use crate::config::{self, ServiceName};
 
+/// For the relay, migrations and housekeeping.
+const HOST_CONNECTIONS: u32 = 3;
+
 pub struct Database {
-    pub(super) writers: PgPool,
-    pub(super) readers: PgPool,
+    pub(super) writers: Arc<Pool>,
+    pub(super) readers: Arc<Pool>,
     /// Ward's own tables: the relay, migrations' records, housekeeping.
     pub(super) host: PgPool,
     pub(super) owner: PgConnectOptions,
@@ -22,20 +27,16 @@ pub struct Database {
 impl Database {
     /// Connects when first used.
     pub fn new(config: &config::Database, secret: &RoleSecret, service: &ServiceName) -> Result<Self, SecretError> {
-        let pool = |role, size| -> Result<PgPool, SecretError> {
-            Ok(PgPoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
-                // One round trip less for each call; a dead connection shows in its first statement, and is replaced.
-                .test_before_acquire(false)
-                .idle_timeout(Duration::from_secs(300))
-                .connect_lazy_with(secret.connect_options(config, service, role)?))
-        };
+        let patience = Duration::from_millis(config.acquire_timeout_ms);
+        let options = |role| secret.connect_options(config, service, role);
         Ok(Self {
-            writers: pool(Role::Writer, config.writers)?,
-            readers: pool(Role::Reader, config.readers)?,
-            host: pool(Role::Host, 3)?,
-            owner: secret.connect_options(config, service, Role::Owner)?,
+            writers: Pool::new(options(Role::Writer)?, config.writers, patience),
+            readers: Pool::new(options(Role::Reader)?, config.readers, patience),
+            host: PgPoolOptions::new()
+                .max_connections(HOST_CONNECTIONS)
+                .acquire_timeout(patience)
+                .connect_lazy_with(options(Role::Host)?),
+            owner: options(Role::Owner)?,
             token: OnceCell::new(),
             committed: Notify::new(),
         })
@@ -49,17 +50,12 @@ impl Database {
 
     /// Can the database be reached, and was it provisioned?
     pub async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("select 1 from ward.token")
-            .fetch_one(&self.host)
-            .await
-            .map(|_| ())
+        sqlx::query("select 1 from ward.token").fetch_one(&self.host).await.map(|_| ())
     }
 
     /// Committed events that are not in the stream yet.
     pub async fn waiting_events(&self) -> sqlx::Result<i64> {
-        sqlx::query_scalar("select count(*) from ward.outbox")
-            .fetch_one(&self.host)
-            .await
+        sqlx::query_scalar("select count(*) from ward.outbox").fetch_one(&self.host).await
     }
 
     /// What an administrator has set that makes a commit less than durable.

@@ -10,17 +10,10 @@ pub async fn housekeep(database: &Database, config: &config::Store) -> sqlx::Res
     let events = "delete from ward.inbox where (subscription, event) in (select subscription, event from ward.inbox
         where at < now() - make_interval(hours => $1) limit 5000)";
     let mut forgotten = 0;
-    for (statement, hours) in [
-        (answers, config.idempotency_retention_h),
-        (events, config.inbox_retention_h),
-    ] {
+    for (statement, hours) in [(answers, config.idempotency_retention_h), (events, config.inbox_retention_h)] {
         loop {
             let hours = i32::try_from(hours).unwrap_or(i32::MAX);
-            let deleted = sqlx::query(statement)
-                .bind(hours)
-                .execute(&database.host)
-                .await?
-                .rows_affected();
+            let deleted = sqlx::query(statement).bind(hours).execute(&database.host).await?.rows_affected();
             forgotten += deleted;
             if deleted < 5000 {
                 break;

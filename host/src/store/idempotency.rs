@@ -22,9 +22,9 @@ impl IdempotencyKey {
     }
 
     /// For the advisory lock that tells whether the key is in use now.
-    pub fn lock(&self) -> i64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.digest;
-        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    pub fn lock(&self) -> i32 {
+        let [a, b, c, d, ..] = self.digest;
+        i32::from_be_bytes([a, b, c, d])
     }
 }
 
@@ -46,6 +46,13 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// Bytes in a message.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.head.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,9 +67,6 @@ mod tests {
         assert_ne!(first.fingerprint, key("f", "a", "k", &[b"y"]).fingerprint);
         assert_ne!(first.digest, key("f", "b", "k", &[b"x"]).digest);
         assert_ne!(first.digest, key("fa", "", "k", &[b"x"]).digest);
-        assert_ne!(
-            key("f", "a", "k", &[b"xy", b""]).fingerprint,
-            key("f", "a", "k", &[b"x", b"y"]).fingerprint
-        );
+        assert_ne!(key("f", "a", "k", &[b"xy", b""]).fingerprint, key("f", "a", "k", &[b"x", b"y"]).fingerprint);
     }
 }

@@ -20,11 +20,7 @@ pub enum MigrateError {
     #[error("migration {version} ({name}) was changed after it was run here; restore its text and add a new step")]
     Changed { version: u32, name: String },
     #[error("migration {version} ({name}) failed, and was rolled back: {source}")]
-    Failed {
-        version: u32,
-        name: String,
-        source: sqlx::Error,
-    },
+    Failed { version: u32, name: String, source: sqlx::Error },
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
@@ -36,17 +32,11 @@ const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
 pub async fn migrate(database: &Database, migrations: &[Migration]) -> Result<usize, MigrateError> {
     for (expected, migration) in (1..).zip(migrations) {
         if migration.version != expected {
-            return Err(MigrateError::Gap {
-                expected,
-                found: migration.version,
-            });
+            return Err(MigrateError::Gap { expected, found: migration.version });
         }
     }
     let mut lock = database.host.acquire().await?.detach();
-    sqlx::query("select pg_advisory_lock($1)")
-        .bind(MIGRATION_LOCK)
-        .execute(&mut lock)
-        .await?;
+    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
     let outcome = run_missing(database, &mut lock, migrations).await;
     // Ends the lock with the connection, whatever happened.
     let _ = lock.close().await;
@@ -58,15 +48,11 @@ async fn run_missing(
     lock: &mut PgConnection,
     migrations: &[Migration],
 ) -> Result<usize, MigrateError> {
-    let done: Vec<(i32, Vec<u8>)> = sqlx::query_as("select version, checksum from ward.migrations order by version")
-        .fetch_all(&mut *lock)
-        .await?;
+    let done: Vec<(i32, Vec<u8>)> =
+        sqlx::query_as("select version, checksum from ward.migrations order by version").fetch_all(&mut *lock).await?;
     for ((_, checksum), migration) in done.iter().zip(migrations) {
         if *checksum != self::checksum(migration) {
-            return Err(MigrateError::Changed {
-                version: migration.version,
-                name: migration.name.clone(),
-            });
+            return Err(MigrateError::Changed { version: migration.version, name: migration.name.clone() });
         }
     }
     let missing = migrations.get(done.len()..).unwrap_or_default();
@@ -75,14 +61,14 @@ async fn run_missing(
     }
     let mut owner = PgConnection::connect_with(&database.owner).await?;
     for migration in missing {
-        step(&mut owner, migration)
-            .await
-            .map_err(|source| MigrateError::Failed {
-                version: migration.version,
-                name: migration.name.clone(),
-                source,
-            })?;
+        step(&mut owner, migration).await.map_err(|source| MigrateError::Failed {
+            version: migration.version,
+            name: migration.name.clone(),
+            source,
+        })?;
     }
+    // So that statements are not planned for the tables that were here before.
+    owner.execute("analyze").await?;
     let _ = owner.close().await;
     Ok(missing.len())
 }
@@ -90,12 +76,8 @@ async fn run_missing(
 /// A step waits for a table that is in use only for a while: behind a waiting lock all others would queue.
 async fn step(owner: &mut PgConnection, migration: &Migration) -> sqlx::Result<()> {
     let mut transaction = owner.begin().await?;
-    transaction
-        .execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'")
-        .await?;
-    transaction
-        .execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone())))
-        .await?;
+    transaction.execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'").await?;
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone()))).await?;
     sqlx::query("insert into ward.migrations (version, name, checksum) values ($1, $2, $3)")
         .bind(i32::try_from(migration.version).unwrap_or(i32::MAX))
         .bind(&migration.name)
@@ -112,20 +94,12 @@ fn checksum(migration: &Migration) -> Vec<u8> {
 /// Runs `seed` if it never ended well in this database. All hosts wait for the one that does it.
 pub async fn seeded_once<E>(database: &Database, seed: impl Future<Output = Result<(), E>>) -> sqlx::Result<Option<E>> {
     let mut lock = database.host.acquire().await?.detach();
-    sqlx::query("select pg_advisory_lock($1)")
-        .bind(MIGRATION_LOCK)
-        .execute(&mut lock)
-        .await?;
-    let done: bool = sqlx::query_scalar("select exists (select from ward.seeded)")
-        .fetch_one(&mut lock)
-        .await?;
+    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
+    let done: bool = sqlx::query_scalar("select exists (select from ward.seeded)").fetch_one(&mut lock).await?;
     let mut failed = None;
     if !done {
         match seed.await {
-            Ok(()) => sqlx::query("insert into ward.seeded default values")
-                .execute(&mut lock)
-                .await
-                .map(|_| ())?,
+            Ok(()) => sqlx::query("insert into ward.seeded default values").execute(&mut lock).await.map(|_| ())?,
             Err(error) => failed = Some(error),
         }
     }

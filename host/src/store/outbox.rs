@@ -1,7 +1,9 @@
 //! Committed events on their way to the stream. Who moves them is `events::relay`'s affair.
 
+use std::time::Duration;
+
+use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, FromRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -20,53 +22,52 @@ pub struct OutboxEvent {
     pub data: Vec<u8>,
 }
 
-/// The right to move a service's events, held by one host at a time: an advisory lock that ends with the connection.
-pub struct Outbox {
-    connection: PgConnection,
-}
+/// How long the outbox's statements may take before the link counts as broken.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Any constant will do, as long as all hosts take the same; the lock is per database.
 const RELAY_LOCK: i64 = 0x5741_5244_0001;
 
+/// The way to a service's outbox. The right to move its events is an advisory lock, held by one host at a time, that
+/// ends with the connection.
+pub struct Outbox {
+    connection: PgConnection,
+}
+
 impl Outbox {
-    /// None while another host holds it.
-    pub async fn take(database: &Database) -> sqlx::Result<Option<Self>> {
+    pub async fn connect(database: &Database) -> sqlx::Result<Self> {
         let mut connection = database.host.acquire().await?.detach();
-        let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
-            .bind(RELAY_LOCK)
-            .fetch_one(&mut connection)
-            .await?;
         // Deleting what was delivered need not survive a power loss: it would be delivered again, and recognized.
-        sqlx::query("set synchronous_commit = off")
-            .execute(&mut connection)
-            .await?;
-        Ok(taken.then_some(Self { connection }))
+        bounded(sqlx::query("set synchronous_commit = off").execute(&mut connection)).await?;
+        Ok(Self { connection })
+    }
+
+    /// False while another host has the right.
+    pub async fn take(&mut self) -> sqlx::Result<bool> {
+        let statement = sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(RELAY_LOCK);
+        bounded(statement.fetch_one(&mut self.connection)).await
     }
 
     /// The oldest events, at most `limit`.
     ///
-    /// Rows become visible out of the order of `seq`, since it is drawn before the commit. That is no loss here, because rows are
-    /// deleted and not counted off; and events of one subject are in order, because their writers waited for each other
-    /// at the aggregate's row before they drew theirs.
+    /// Rows become visible out of the order of `seq`, since it is drawn before the commit. That is no loss here, because rows
+    /// are deleted and not counted off; and events of one subject are in order, because their writers waited for each
+    /// other at the aggregate's row before they drew theirs.
     pub async fn oldest(&mut self, limit: i64) -> sqlx::Result<Vec<OutboxEvent>> {
-        sqlx::query_as(
+        let statement = sqlx::query_as(
             "select seq, id, type, subject, version, at, traceparent, data from ward.outbox order by seq limit $1",
-        )
-        .bind(limit)
-        .fetch_all(&mut self.connection)
-        .await
+        );
+        bounded(statement.bind(limit).fetch_all(&mut self.connection)).await
     }
 
     pub async fn delivered(&mut self, seqs: &[i64]) -> sqlx::Result<()> {
-        sqlx::query("delete from ward.outbox where seq = any($1)")
-            .bind(seqs)
-            .execute(&mut self.connection)
-            .await
-            .map(|_| ())
+        let statement = sqlx::query("delete from ward.outbox where seq = any($1)").bind(seqs);
+        bounded(statement.execute(&mut self.connection)).await.map(|_| ())
     }
+}
 
-    /// Ends the connection, and with it the lock, in order.
-    pub async fn close(self) {
-        let _ = self.connection.close().await;
-    }
+/// A link that is silent keeps nobody waiting for ever: dropped, it gives up the lock as soon as the server notices.
+async fn bounded<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let silent = || std::io::Error::new(std::io::ErrorKind::TimedOut, "PostgreSQL is silent");
+    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| Err(sqlx::Error::Io(silent())))
 }

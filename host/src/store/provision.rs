@@ -22,20 +22,13 @@ pub enum ProvisionError {
 /// Makes what every service of the configuration needs. `tell` gets a line for what an operator should know.
 pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(String)) -> Result<(), ProvisionError> {
     let options = address(&config.database.url)?;
-    let mut admin = PgConnection::connect_with(&options)
-        .await
-        .map_err(ProvisionError::Unreachable)?;
+    let mut admin = PgConnection::connect_with(&options).await.map_err(ProvisionError::Unreachable)?;
     for service in &config.services {
-        let failed = |source| ProvisionError::Failed {
-            service: service.name.clone(),
-            source,
-        };
+        let failed = |source| ProvisionError::Failed { service: service.name.clone(), source };
         roles(&mut admin, config, secret, &service.name).await.map_err(failed)?;
         database(&mut admin, &service.name).await.map_err(failed)?;
         let inside = options.clone().database(service.name.as_str());
-        let mut inside = PgConnection::connect_with(&inside)
-            .await
-            .map_err(ProvisionError::Unreachable)?;
+        let mut inside = PgConnection::connect_with(&inside).await.map_err(ProvisionError::Unreachable)?;
         rights(&mut inside, &service.name).await.map_err(failed)?;
         if let Err(error) = bar_functions(&mut inside, &service.name).await {
             tell(format!(
@@ -62,42 +55,30 @@ async fn roles(
             .await?;
         // The password is hexadecimal and the name made of [a-z0-9_-], so neither can end the literal.
         let verb = if exists { "alter" } else { "create" };
-        run(
-            admin,
-            format!("{verb} role \"{name}\" login password '{}'", secret.password(&name)),
-        )
-        .await?;
+        run(admin, format!("{verb} role \"{name}\" login password '{}'", secret.password(&name))).await?;
     }
     let timeout = config.database.statement_timeout_ms;
     for role in [Role::Writer, Role::Reader] {
         let name = role.name(service);
-        run(
-            admin,
-            format!("alter role \"{name}\" set statement_timeout = {timeout}"),
-        )
-        .await?;
+        run(admin, format!("alter role \"{name}\" set statement_timeout = {timeout}")).await?;
         // A call that was stopped closes its connection; the server looks this often while a statement runs.
-        run(
-            admin,
-            format!("alter role \"{name}\" set client_connection_check_interval = 250"),
-        )
-        .await?;
-        run(
-            admin,
-            format!("alter role \"{name}\" set idle_in_transaction_session_timeout = 60000"),
-        )
-        .await?;
+        run(admin, format!("alter role \"{name}\" set client_connection_check_interval = 250")).await?;
+        run(admin, format!("alter role \"{name}\" set idle_in_transaction_session_timeout = 60000")).await?;
         // For statements as short as a component's, compiling costs more than it saves.
         run(admin, format!("alter role \"{name}\" set jit = off")).await?;
     }
-    run(
-        admin,
-        format!(
-            "alter role \"{}\" set default_transaction_read_only = on",
-            Role::Reader.name(service)
-        ),
-    )
-    .await?;
+    run(admin, format!("alter role \"{}\" set default_transaction_read_only = on", Role::Reader.name(service))).await?;
+    for role in Role::ALL {
+        let name = role.name(service);
+        // What a migration makes in `public` must not be taken for what is meant, by anybody but the component.
+        if role == Role::Host {
+            run(admin, format!("alter role \"{name}\" set search_path = pg_catalog")).await?;
+        }
+        // A host that vanished without a word gives up its locks after a while.
+        for (setting, seconds) in [("idle", 10), ("interval", 5), ("count", 3)] {
+            run(admin, format!("alter role \"{name}\" set tcp_keepalives_{setting} = {seconds}")).await?;
+        }
+    }
     for role in [Role::Host, Role::Owner] {
         run(admin, format!("grant \"{}\" to current_user", role.name(service))).await?;
     }
@@ -110,11 +91,7 @@ async fn database(admin: &mut PgConnection, service: &ServiceName) -> sqlx::Resu
         .fetch_one(&mut *admin)
         .await?;
     if !exists {
-        run(
-            admin,
-            format!("create database \"{service}\" owner \"{}\"", Role::Owner.name(service)),
-        )
-        .await?;
+        run(admin, format!("create database \"{service}\"")).await?;
     }
     Ok(())
 }
@@ -123,6 +100,7 @@ async fn rights(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Resul
     let [host, owner, writer, reader] = Role::ALL.map(|role| role.name(service));
     let text = format!(
         r#"
+        alter database "{service}" owner to current_user;
         revoke all on database "{service}" from public;
         grant connect on database "{service}" to "{host}", "{owner}", "{writer}", "{reader}";
         alter schema public owner to "{owner}";

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::config::{Database, ServiceName};
+use crate::hex::hex;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -55,10 +56,7 @@ pub struct RoleSecret(Arc<[u8]>);
 
 impl RoleSecret {
     pub fn read(path: &Path) -> Result<Self, SecretError> {
-        let bytes = std::fs::read(path).map_err(|source| SecretError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
         if bytes.len() < 32 {
             return Err(SecretError::Short { path: path.to_owned() });
         }
@@ -67,11 +65,7 @@ impl RoleSecret {
 
     /// The password of a role: SHA-256 of the secret and the role's name, in hexadecimal.
     pub fn password(&self, role: &str) -> String {
-        hex(&Sha256::new()
-            .chain_update(&self.0)
-            .chain_update(b"/")
-            .chain_update(role)
-            .finalize())
+        hex(&Sha256::new().chain_update(&self.0).chain_update(b"/").chain_update(role).finalize())
     }
 
     /// How to reach the service's database in a role.
@@ -82,10 +76,7 @@ impl RoleSecret {
         role: Role,
     ) -> Result<PgConnectOptions, SecretError> {
         let name = role.name(service);
-        Ok(address(&config.url)?
-            .username(&name)
-            .password(&self.password(&name))
-            .database(service.as_str()))
+        Ok(address(&config.url)?.username(&name).password(&self.password(&name)).database(service.as_str()))
     }
 }
 
@@ -94,23 +85,6 @@ pub fn address(url: &str) -> Result<PgConnectOptions, SecretError> {
     use sqlx::ConnectOptions;
     let options: PgConnectOptions = url.parse().map_err(SecretError::Url)?;
     // Without a word about TLS in the address, loopback and sockets do without it, like PostgreSQL's own default.
-    let options = if url.contains("sslmode") {
-        options
-    } else {
-        options.ssl_mode(PgSslMode::Prefer)
-    };
-    Ok(options
-        .application_name("ward")
-        .statement_cache_capacity(500)
-        .disable_statement_logging())
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let options = if url.contains("sslmode") { options } else { options.ssl_mode(PgSslMode::Prefer) };
+    Ok(options.application_name("ward").statement_cache_capacity(500).disable_statement_logging())
 }

@@ -50,21 +50,25 @@ create table if not exists ward.migrations (
 -- Whether the example data was written.
 create table if not exists ward.seeded (at timestamptz not null default now());
 
--- Begins a call with an idempotency key: 'running' while another holds the key, 'stored' with the answer, else 'new'. The digest
--- cannot be guessed, since the token is part of it.
-create or replace function ward.open(wanted bytea, lock_key bigint)
-returns table (state text, fingerprint bytea, head text, body bytea)
-language plpgsql security definer as $$
+-- Begins a call with an idempotency key: 'running' while another holds the key, 'stored' if it was answered, else 'new'. The
+-- digest cannot be guessed, since the token is part of it. The first number keeps these locks apart from all others of Ward.
+create or replace function ward.open(wanted bytea, lock_key integer) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if not pg_catalog.pg_try_advisory_xact_lock(lock_key) then
-        return query select 'running', null::bytea, null::text, null::bytea;
-        return;
+    if not pg_try_advisory_xact_lock(1, lock_key) then
+        return 'running';
+    elsif exists (select from ward.idempotency i where i.digest = wanted) then
+        return 'stored';
     end if;
-    return query select 'stored', i.fingerprint, i.head, i.body from ward.idempotency i where i.digest = wanted;
-    if not found then
-        return query select 'new', null::bytea, null::text, null::bytea;
-    end if;
+    return 'new';
 end $$;
+
+-- The answer that was stored.
+create or replace function ward.answer(wanted bytea)
+returns table (fingerprint bytea, head text, body bytea)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select i.fingerprint, i.head, i.body from ward.idempotency i where i.digest = wanted
+$$;
 
 -- Ends a write: everything that must commit with it. Answers 'repeated' when the event was consumed before.
 create or replace function ward.seal(
@@ -73,7 +77,7 @@ create or replace function ward.seal(
     consumed_subscription text, consumed_event uuid,
     ids uuid[], types text[], subjects text[], versions bigint[], payloads bytea[], trace text
 ) returns text
-language plpgsql security definer as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if not exists (select from ward.token t where t.token = host_token) then
         raise insufficient_privilege using message = 'ward.seal is for the host alone';
@@ -99,5 +103,6 @@ begin
     return 'sealed';
 end $$;
 
-revoke all on function ward.open(bytea, bigint) from public;
+revoke all on function ward.open(bytea, integer) from public;
+revoke all on function ward.answer(bytea) from public;
 revoke all on function ward.seal(text, bytea, bytea, text, bytea, text, uuid, uuid[], text[], text[], bigint[], bytea[], text) from public;

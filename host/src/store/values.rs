@@ -41,15 +41,17 @@ fn add(arguments: &mut PgArguments, value: sql::Value) -> Result<(), BoxDynError
 }
 
 fn date(value: sql::Date) -> Result<Date, BoxDynError> {
-    Ok(Date::from_calendar_date(
-        value.year,
-        Month::try_from(value.month)?,
-        value.day,
-    )?)
+    Ok(Date::from_calendar_date(value.year, Month::try_from(value.month)?, value.day)?)
 }
 
 fn instant(micros: i64) -> Result<OffsetDateTime, BoxDynError> {
     Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)?)
+}
+
+/// Bytes of a row's cells.
+pub fn size(row: &PgRow) -> usize {
+    let cells = (0..row.columns().len()).filter_map(|index| row.try_get_raw(index).ok());
+    cells.map(|cell| cell.as_bytes().map_or(0, <[u8]>::len)).sum()
 }
 
 pub fn columns(row: &PgRow) -> Vec<String> {
@@ -79,11 +81,7 @@ fn cell(row: &PgRow, index: usize) -> Result<sql::Value, sql::Error> {
         "UUID" => sql::Value::Uuid(get::<Uuid>(value)?.as_u64_pair()),
         "DATE" => {
             let date: Date = get(value)?;
-            sql::Value::Date(sql::Date {
-                year: date.year(),
-                month: date.month().into(),
-                day: date.day(),
-            })
+            sql::Value::Date(sql::Date { year: date.year(), month: date.month().into(), day: date.day() })
         }
         "TIMESTAMPTZ" => {
             let nanos = get::<OffsetDateTime>(value)?.unix_timestamp_nanos();

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Executor, Postgres, Row};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
 
 use super::errors::Fault;
+use super::transaction::Transaction;
 use super::{Answer, Database, IdempotencyKey, StoreError, statement, values};
-use crate::bindings::exports::ward::component::description::Effect;
 use crate::bindings::ward::store::sql;
+use crate::engine::Effect;
 
 /// An event that the call published; it exists only if the call commits.
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ pub struct Consumed {
 pub struct WorkLimits {
     pub statements: u32,
     pub rows: usize,
+    pub result_bytes: usize,
 }
 
 /// How a write that the guest ended well became.
@@ -70,15 +71,7 @@ pub struct Work {
 impl Work {
     /// Nothing is sent before the first statement.
     pub fn new(database: Option<Arc<Database>>, effect: Effect, limits: WorkLimits) -> Self {
-        Self {
-            database,
-            effect,
-            limits,
-            transaction: None,
-            statements: 0,
-            published: Vec::new(),
-            broken: None,
-        }
+        Self { database, effect, limits, transaction: None, statements: 0, published: Vec::new(), broken: None }
     }
 
     pub fn is_read(&self) -> bool {
@@ -96,23 +89,8 @@ impl Work {
     pub async fn query(&mut self, text: String, parameters: Vec<sql::Value>) -> Result<sql::Rows, sql::Error> {
         self.admit(&text)?;
         let arguments = values::arguments(parameters)?;
-        let limit = self.limits.rows;
-        let fetched = async |connection: &mut PgConnection| {
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
-            let mut stream = connection.fetch(query);
-            let mut rows: Vec<PgRow> = Vec::new();
-            while let Some(row) = stream.try_next().await? {
-                if rows.len() == limit {
-                    return Ok(None);
-                }
-                rows.push(row);
-            }
-            Ok(Some(rows))
-        };
-        let rows = self
-            .run(fetched)
-            .await?
-            .ok_or_else(|| sql::Error::TooMany(format!("more than {limit} rows (limits.rows): ask for a page")))?;
+        let limits = self.limits;
+        let rows = self.run(async |connection| fetch(connection, text, arguments, limits).await).await?;
         Ok(sql::Rows {
             columns: rows.first().map(values::columns).unwrap_or_default(),
             rows: rows.iter().map(values::cells).collect::<Result<_, _>>()?,
@@ -123,9 +101,8 @@ impl Work {
         self.admit(&text)?;
         let arguments = values::arguments(parameters)?;
         let executed = async |connection: &mut PgConnection| {
-            connection
-                .execute(sqlx::query_with(AssertSqlSafe(text), arguments))
-                .await
+            let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+            connection.execute(query).await.map_err(Failed::Statement)
         };
         self.run(executed).await.map(|done| done.rows_affected())
     }
@@ -133,21 +110,13 @@ impl Work {
     /// Begins the transaction with a look at the key. Only for writes.
     pub async fn open(&mut self, key: &IdempotencyKey) -> Result<Keyed, StoreError> {
         let mut transaction = Transaction::begin(self.database()?, self.effect, Some(key)).await?;
-        let found = transaction.found.take();
+        let keyed = match transaction.found.as_deref() {
+            Some("running") => Keyed::Running,
+            Some("stored") => stored(transaction.connection()?, key).await?,
+            _ => Keyed::New,
+        };
         self.transaction = Some(transaction);
-        let Some(row) = found else { return Ok(Keyed::New) };
-        match row.try_get::<&str, _>("state")? {
-            "running" => Ok(Keyed::Running),
-            "stored" => Ok(Keyed::Stored {
-                same_request: row.try_get::<Vec<u8>, _>("fingerprint")? == key.fingerprint,
-                answer: Answer {
-                    head: serde_json::from_str(row.try_get("head")?)
-                        .map_err(|_| StoreError::Unavailable("a stored answer cannot be read".into()))?,
-                    body: row.try_get::<Vec<u8>, _>("body")?.into(),
-                },
-            }),
-            _ => Ok(Keyed::New),
-        }
+        Ok(keyed)
     }
 
     /// Ends a call whose guest returned ok. `answer` is kept under the key, `consumed` in the inbox.
@@ -170,11 +139,7 @@ impl Work {
             None => Transaction::begin(&database, self.effect, None).await?,
         };
         // A transaction without anything of the host's needs no seal: `broken` has watched over its statements.
-        if !nothing_to_keep
-            && !self
-                .seal(&database, &mut transaction, answer, consumed, traceparent)
-                .await?
-        {
+        if !nothing_to_keep && !self.seal(&database, &mut transaction, answer, consumed, traceparent).await? {
             transaction.rollback().await;
             return Ok(Ended::Repeated);
         }
@@ -205,9 +170,7 @@ impl Work {
         self.statements += 1;
         if self.statements > self.limits.statements {
             let limit = self.limits.statements;
-            return Err(sql::Error::TooMany(format!(
-                "more than {limit} statements in one call (limits.statements)"
-            )));
+            return Err(sql::Error::TooMany(format!("more than {limit} statements in one call (limits.statements)")));
         }
         Ok(())
     }
@@ -215,46 +178,61 @@ impl Work {
     /// Sends a statement on the connection of this call.
     async fn run<T>(
         &mut self,
-        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failed>,
     ) -> Result<T, sql::Error> {
         let outcome = match self.effect {
             Effect::Read => self.read(statement).await,
             Effect::Write | Effect::WriteSerializable => self.write(statement).await,
         };
-        outcome.map_err(|error| self.note(&error))
+        outcome.map_err(|failed| match failed {
+            Failed::Statement(error) => self.note(Fault::of(&error)),
+            Failed::TooMany(text) => {
+                // What is still on its way is not waited for: the connection is closed, and with it the transaction.
+                let told = sql::Error::TooMany(text);
+                self.note(Fault { kept: StoreError::Broken, told, closes: true })
+            }
+        })
     }
 
-    async fn read<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+    async fn read<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failed>) -> Result<T, Failed> {
         let database = self.database.as_ref().ok_or(sqlx::Error::PoolClosed)?;
-        let mut connection = Busy::new(database.readers.acquire().await?);
-        let outcome = statement(connection.get()?).await;
-        connection.release();
+        let mut lease = database.readers.lease().await?;
+        let outcome = statement(lease.connection()?).await;
+        let closes = match &outcome {
+            Ok(_) => false,
+            Err(Failed::TooMany(_)) => true,
+            Err(Failed::Statement(error)) => Fault::of(error).closes,
+        };
+        if !closes {
+            lease.release();
+        }
         outcome
     }
 
-    async fn write<T>(&mut self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+    async fn write<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
         if self.transaction.is_none() {
             let database = self.database.as_ref().ok_or(sqlx::Error::PoolClosed)?;
             self.transaction = Some(Transaction::begin(database, self.effect, None).await?);
         }
         match &mut self.transaction {
-            Some(transaction) => statement(transaction.connection.get()?).await,
-            None => Err(sqlx::Error::PoolClosed),
+            Some(transaction) => statement(transaction.connection()?).await,
+            None => Err(sqlx::Error::PoolClosed.into()),
         }
     }
 
     /// Remembers what a failed statement means for the call, and says what the guest may know.
-    fn note(&mut self, error: &sqlx::Error) -> sql::Error {
-        let (kept, told) = match Fault::of(error) {
-            Fault::Guest(error) => (StoreError::Broken, error),
-            Fault::Conflict(code) => (StoreError::Conflict(code), sql::Error::Unavailable),
-            Fault::Unavailable(text) => (StoreError::Unavailable(text), sql::Error::Unavailable),
-        };
-        // Outside a transaction a failed statement spoils nothing but itself; what the host decides holds everywhere.
-        if !self.is_read() || !matches!(kept, StoreError::Broken) {
-            self.broken.get_or_insert(kept);
+    fn note(&mut self, fault: Fault) -> sql::Error {
+        if fault.closes {
+            self.transaction = None;
         }
-        told
+        // Outside a transaction a failed statement spoils nothing but itself; what the host decides holds everywhere.
+        if !self.is_read() || !matches!(fault.kept, StoreError::Broken) {
+            self.broken.get_or_insert(fault.kept);
+        }
+        fault.told
     }
 
     /// False when the consumed event was consumed before.
@@ -282,17 +260,12 @@ impl Work {
             .bind(consumed.map(|consumed| consumed.subscription.as_str()))
             .bind(consumed.map(|consumed| consumed.event))
             .bind(any.map(|()| published.iter().map(|event| event.id).collect::<Vec<_>>()))
-            .bind(any.map(|()| {
-                published
-                    .iter()
-                    .map(|event| event.event_type.as_str())
-                    .collect::<Vec<_>>()
-            }))
+            .bind(any.map(|()| published.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| signed(event.version)).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.data.as_slice()).collect::<Vec<_>>()))
             .bind(traceparent)
-            .fetch_one(transaction.connection.get()?)
+            .fetch_one(transaction.connection()?)
             .await?;
         Ok(outcome == "sealed")
     }
@@ -302,72 +275,47 @@ fn signed(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-/// An open transaction. Dropped without an end, it takes its connection with it.
-struct Transaction {
-    connection: Busy,
-    /// The row of `ward.open`, when the transaction began with a key.
-    found: Option<PgRow>,
+async fn stored(connection: &mut PgConnection, key: &IdempotencyKey) -> Result<Keyed, StoreError> {
+    let statement = sqlx::query_as("select fingerprint, head, body from ward.answer($1)").bind(key.digest.as_slice());
+    let (fingerprint, head, body): (Vec<u8>, String, Vec<u8>) = statement.fetch_one(connection).await?;
+    let head = serde_json::from_str(&head)
+        .map_err(|_| StoreError::Unavailable("a stored answer cannot be read".to_owned()))?;
+    Ok(Keyed::Stored { same_request: fingerprint == key.fingerprint, answer: Answer { head, body: body.into() } })
 }
 
-impl Transaction {
-    async fn begin(database: &Database, effect: Effect, key: Option<&IdempotencyKey>) -> sqlx::Result<Self> {
-        let mut connection = Busy::new(database.writers.acquire().await?);
-        let level = match effect {
-            Effect::WriteSerializable => " ISOLATION LEVEL SERIALIZABLE",
-            Effect::Read | Effect::Write => "",
-        };
-        // One round trip. The literals are a digest in hexadecimal and a number.
-        let text = match key {
-            None => format!("BEGIN{level}"),
-            Some(key) => format!(
-                "BEGIN{level}; SELECT * FROM ward.open('\\x{}'::bytea, {})",
-                super::roles::hex(&key.digest),
-                key.lock()
-            ),
-        };
-        let found = connection
-            .get()?
-            .fetch_optional(sqlx::raw_sql(AssertSqlSafe(text)))
-            .await?;
-        Ok(Self { connection, found })
-    }
+/// Why a statement has no result.
+enum Failed {
+    Statement(sqlx::Error),
+    /// The result is over a limit; the text names it.
+    TooMany(String),
+}
 
-    async fn commit(mut self) -> sqlx::Result<()> {
-        self.connection.get()?.execute(sqlx::raw_sql("COMMIT")).await?;
-        self.connection.release();
-        Ok(())
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error)
     }
+}
 
-    async fn rollback(mut self) {
-        let Ok(connection) = self.connection.get() else { return };
-        if connection.execute(sqlx::raw_sql("ROLLBACK")).await.is_ok() {
-            self.connection.release();
+/// Rows until there are no more, or too many.
+async fn fetch(
+    connection: &mut PgConnection,
+    text: String,
+    arguments: PgArguments,
+    limits: WorkLimits,
+) -> Result<Vec<PgRow>, Failed> {
+    let mut stream = connection.fetch(sqlx::query_with(AssertSqlSafe(text), arguments));
+    let mut rows: Vec<PgRow> = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = stream.try_next().await? {
+        bytes += values::size(&row);
+        if rows.len() == limits.rows {
+            return Err(Failed::TooMany(format!("more than {} rows (limits.rows): ask for a page", limits.rows)));
         }
-    }
-}
-
-/// A connection that goes back to its pool when it is released, and is closed when it is dropped before: whoever was
-/// stopped in the middle leaves nothing running behind.
-struct Busy(Option<PoolConnection<Postgres>>);
-
-impl Busy {
-    fn new(connection: PoolConnection<Postgres>) -> Self {
-        Self(Some(connection))
-    }
-
-    fn get(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
-    }
-
-    fn release(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.detach());
+        if bytes > limits.result_bytes {
+            let limit = limits.result_bytes;
+            return Err(Failed::TooMany(format!("more than {limit} bytes (limits.result_bytes): ask for less")));
         }
+        rows.push(row);
     }
+    Ok(rows)
 }

@@ -37,10 +37,9 @@ fn unreadable(writer: &Plan, reader: &Plan) -> Option<String> {
         // What is always there may be read as an option.
         (Plan::Option(written), Plan::Option(read)) => unreadable(written, read),
         (written, Plan::Option(read)) => unreadable(written, read),
-        (Plan::Tuple(written), Plan::Tuple(read)) if written.len() == read.len() => written
-            .iter()
-            .zip(read)
-            .find_map(|(written, read)| unreadable(written, read)),
+        (Plan::Tuple(written), Plan::Tuple(read)) if written.len() == read.len() => {
+            written.iter().zip(read).find_map(|(written, read)| unreadable(written, read))
+        }
         (Plan::Result(ok, err), Plan::Result(read_ok, read_err)) => {
             side(ok.as_deref(), read_ok.as_deref()).or_else(|| side(err.as_deref(), read_err.as_deref()))
         }
@@ -63,22 +62,11 @@ mod tests {
     use super::*;
 
     fn record(fields: &[(&str, Plan)]) -> Plan {
-        Plan::Record(
-            fields
-                .iter()
-                .map(|(name, plan)| Field {
-                    name: (*name).into(),
-                    plan: plan.clone(),
-                })
-                .collect(),
-        )
+        Plan::Record(fields.iter().map(|(name, plan)| Field { name: (*name).into(), plan: plan.clone() }).collect())
     }
 
     fn function(parameter: Plan, result: Plan) -> FunctionPlan {
-        FunctionPlan {
-            parameters: record(&[("a", parameter)]),
-            result,
-        }
+        FunctionPlan { parameters: record(&[("a", parameter)]), result }
     }
 
     fn optional(plan: Plan) -> Plan {
@@ -100,19 +88,10 @@ mod tests {
     fn names_the_place_of_a_break() {
         let base = function(record(&[("x", Plan::String)]), Plan::Enum(vec!["one".into()]));
         for (other, place) in [
+            (function(record(&[("x", Plan::U8)]), base.result.clone()), ".a.x (another type)"),
+            (function(record(&[("x", Plan::String), ("y", Plan::U8)]), base.result.clone()), ".a.y (missing)"),
             (
-                function(record(&[("x", Plan::U8)]), base.result.clone()),
-                ".a.x (another type)",
-            ),
-            (
-                function(record(&[("x", Plan::String), ("y", Plan::U8)]), base.result.clone()),
-                ".a.y (missing)",
-            ),
-            (
-                function(
-                    record(&[("x", Plan::String)]),
-                    Plan::Enum(vec!["one".into(), "two".into()]),
-                ),
+                function(record(&[("x", Plan::String)]), Plan::Enum(vec!["one".into(), "two".into()])),
                 "result.two (unknown case)",
             ),
         ] {

@@ -17,17 +17,13 @@ pub fn value(plan: &Plan, encoding: Encoding, bytes: &[u8]) -> Result<Val, Misma
     match encoding {
         Encoding::Json => {
             let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-            let value = seed
-                .deserialize(&mut deserializer)
-                .map_err(|error| Mismatch(error.to_string()))?;
+            let value = seed.deserialize(&mut deserializer).map_err(|error| Mismatch(error.to_string()))?;
             deserializer.end().map_err(|error| Mismatch(error.to_string()))?;
             Ok(value)
         }
         Encoding::Cbor => {
             let mut deserializer = minicbor_serde::Deserializer::new(bytes);
-            let value = seed
-                .deserialize(&mut deserializer)
-                .map_err(|error| Mismatch(error.to_string()))?;
+            let value = seed.deserialize(&mut deserializer).map_err(|error| Mismatch(error.to_string()))?;
             if deserializer.decoder().position() < bytes.len() {
                 return Err(Mismatch("trailing bytes behind the value".to_owned()));
             }
@@ -168,10 +164,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
                 let mut flags = Vec::new();
                 while let Some(flag) = sequence.next_element::<String>()? {
                     if flags.contains(&flag) || !names.iter().any(|name| **name == *flag) {
-                        return Err(A::Error::custom(format_args!(
-                            "expected names among {}",
-                            names.join(", ")
-                        )));
+                        return Err(A::Error::custom(format_args!("expected names among {}", names.join(", "))));
                     }
                     flags.push(flag);
                 }
@@ -211,10 +204,9 @@ impl<'de> Visitor<'de> for Typed<'_> {
 fn side<'de, A: MapAccess<'de>>(map: &mut A, name: &str, plan: Option<&Plan>) -> Result<Option<Box<Val>>, A::Error> {
     match plan {
         None => map.next_value::<IgnoredAny>().map(|_| None),
-        Some(plan) => map
-            .next_value_seed(Typed(plan))
-            .map(|value| Some(Box::new(value)))
-            .map_err(|error| within(name, error)),
+        Some(plan) => {
+            map.next_value_seed(Typed(plan)).map(|value| Some(Box::new(value))).map_err(|error| within(name, error))
+        }
     }
 }
 
@@ -227,10 +219,7 @@ fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field]) -> Result<Val, A
             map.next_value::<IgnoredAny>()?;
             continue;
         };
-        *place = Some(
-            map.next_value_seed(Typed(&field.plan))
-                .map_err(|error| within(&name, error))?,
-        );
+        *place = Some(map.next_value_seed(Typed(&field.plan)).map_err(|error| within(&name, error))?);
     }
     let named = fields.iter().zip(values).map(|(field, value)| {
         let value = match (value, &field.plan) {

@@ -34,21 +34,16 @@ impl Serialize for Typed<'_> {
             (Plan::Float64, Val::Float64(value)) => serializer.serialize_f64(*value),
             (Plan::Char, Val::Char(value)) => serializer.serialize_char(*value),
             (Plan::String, Val::String(value)) => serializer.serialize_str(value),
-            (Plan::List(plan), Val::List(values)) => sequence(
-                serializer,
-                values.len(),
-                values.iter().map(|value| Typed { plan, value }),
-            ),
+            (Plan::List(plan), Val::List(values)) => {
+                sequence(serializer, values.len(), values.iter().map(|value| Typed { plan, value }))
+            }
             (Plan::Tuple(plans), Val::Tuple(values)) => {
                 let elements = plans.iter().zip(values).map(|(plan, value)| Typed { plan, value });
                 sequence(serializer, values.len(), elements)
             }
             (Plan::Record(fields), Val::Record(values)) => record(serializer, fields, values),
             (Plan::Variant(cases), Val::Variant(name, payload)) => {
-                let plan = cases
-                    .iter()
-                    .find(|(case, _)| **case == **name)
-                    .and_then(|(_, plan)| plan.as_ref());
+                let plan = cases.iter().find(|(case, _)| **case == **name).and_then(|(_, plan)| plan.as_ref());
                 case(serializer, name, plan, payload.as_deref())
             }
             (Plan::Enum(_), Val::Enum(name)) => serializer.serialize_str(name),
@@ -81,13 +76,7 @@ fn sequence<S: Serializer>(
 fn record<S: Serializer>(serializer: S, fields: &[Field], values: &[(String, Val)]) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(fields.len()))?;
     for (field, (_, value)) in fields.iter().zip(values) {
-        map.serialize_entry(
-            &*field.name,
-            &Typed {
-                plan: &field.plan,
-                value,
-            },
-        )?;
+        map.serialize_entry(&*field.name, &Typed { plan: &field.plan, value })?;
     }
     map.end()
 }

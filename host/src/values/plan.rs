@@ -60,18 +60,10 @@ impl FunctionPlan {
     pub fn compile(function: &ComponentFunc) -> Result<Self, Unsupported> {
         let parameters = function
             .params()
-            .map(|(name, ty)| {
-                Ok(Field {
-                    name: name.into(),
-                    plan: Plan::compile(&ty)?,
-                })
-            })
+            .map(|(name, ty)| Ok(Field { name: name.into(), plan: Plan::compile(&ty)? }))
             .collect::<Result<_, _>>()?;
         let result = function.results().next().ok_or(Unsupported::NoResult)?;
-        let plan = Self {
-            parameters: Plan::Record(parameters),
-            result: Plan::compile(&result)?,
-        };
+        let plan = Self { parameters: Plan::Record(parameters), result: Plan::compile(&result)? };
         plan.check_failure()?;
         Ok(plan)
     }
@@ -84,16 +76,12 @@ impl FunctionPlan {
         let Some(Plan::Variant(cases)) = error.as_deref() else {
             return Err(Unsupported::NoFailure);
         };
-        let payload = cases
-            .iter()
-            .find(|(name, _)| &**name == "call")
-            .and_then(|(_, payload)| payload.as_ref());
+        let payload = cases.iter().find(|(name, _)| &**name == "call").and_then(|(_, payload)| payload.as_ref());
         let Some(Plan::Enum(names)) = payload else {
             return Err(Unsupported::NoFailure);
         };
-        let complete = ward_proto::call::FailureKind::ALL
-            .iter()
-            .all(|kind| names.iter().any(|name| &**name == kind.name()));
+        let complete =
+            ward_proto::call::FailureKind::ALL.iter().all(|kind| names.iter().any(|name| &**name == kind.name()));
         if complete { Ok(()) } else { Err(Unsupported::NoFailure) }
     }
 }
@@ -118,12 +106,7 @@ impl Plan {
             Type::Record(record) => Self::Record(
                 record
                     .fields()
-                    .map(|field| {
-                        Ok(Field {
-                            name: field.name.into(),
-                            plan: Self::compile(&field.ty)?,
-                        })
-                    })
+                    .map(|field| Ok(Field { name: field.name.into(), plan: Self::compile(&field.ty)? }))
                     .collect::<Result<_, Unsupported>>()?,
             ),
             Type::Tuple(tuple) => Self::Tuple(tuple.types().map(|ty| Self::compile(&ty)).collect::<Result<_, _>>()?),

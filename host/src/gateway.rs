@@ -104,7 +104,12 @@ impl Gateway {
 
     /// The answer for a path that no service has; while services are still coming up, one of them may have it.
     fn unknown(&self) -> problem::Problem {
-        match self.services.iter().find(|service| service.is_coming()) {
+        let routes = self.routes.load();
+        let is_coming = |service: &&Arc<Service>| match service.current() {
+            None => service.is_coming(),
+            Some(generation) => !routes.has(service.name.as_str(), generation.number),
+        };
+        match self.services.iter().find(is_coming) {
             Some(service) => problem::starting(service.name.as_str()),
             None => problem::unknown_route(),
         }

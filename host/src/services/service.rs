@@ -104,7 +104,7 @@ impl Service {
     /// Shall it run here, and does not yet?
     pub fn is_coming(&self) -> bool {
         let state = self.standing().state;
-        self.current.load().is_none() && matches!(state, State::Preparing | State::Waiting)
+        matches!(state, State::Preparing | State::Waiting)
     }
 
     pub fn standing(&self) -> Standing {

@@ -85,7 +85,7 @@ async fn a_read_cannot_write_however_it_is_put() {
         "select pg_advisory_lock(1)",
         "select pg_sleep(1)",
         "select pg_notify('a', 'b')",
-        "select ward.open('\\x00', 1)",
+        "select ward.seal('guess', null, null, null, null, null, null, null, null, null, null, null, '')",
         "select token from ward.token",
         "set role postgres",
         "begin read write",

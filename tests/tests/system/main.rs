@@ -24,6 +24,7 @@ mod old_system;
 mod outage;
 mod patients;
 mod problems;
+mod recovery;
 mod roles;
 mod servers;
 mod swap;

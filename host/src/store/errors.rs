@@ -72,6 +72,7 @@ impl Fault {
             "23514" => violation(sql::Violation::Check),
             "23P01" => violation(sql::Violation::Exclusion),
             "40001" | "40P01" => Self::host(StoreError::Again(code.into_owned())),
+            "55P03" => Self::host(StoreError::Unavailable("a lock did not become free in lock_timeout".into())),
             "57014" => Self::host(StoreError::Slow),
             "42501" | "25006" => Self::guest(sql::Error::Forbidden(format!(
                 "{} ({code}): in a call described as read only SELECT works; a write may change rows of the \

@@ -1,12 +1,14 @@
 //! WebAssembly: artifacts to code, code to plugins, and each call in an instance of its own.
 //!
-//! `compile` turns an artifact into machine code in a process with limits, once per digest. `plugin` inspects what it
-//! asks for, holds that against the grants, links it, and asks it what it is. `instance` runs one call. The settings below decide whether
-//! calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
+//! `compile` turns an artifact into machine code in a process with limits, once per digest. `interfaces` holds what it
+//! imports against the grants, `asked` asks it what it is, `plugin` is all of it together. `instance` runs one call. The
+//! settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
 
+mod asked;
 mod compile;
 mod description;
 mod instance;
+mod interfaces;
 mod plugin;
 mod trap;
 
@@ -19,7 +21,8 @@ use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationC
 pub use compile::{CompileError, Compiler, compile_here};
 pub use description::{Access, Description, Effect, Fault, Route};
 pub use instance::{Crash, Invocation, Returned, invoke};
-pub use plugin::{Import, LoadError, Plugin, PluginFunction};
+pub use interfaces::{Import, PluginFunction};
+pub use plugin::{LoadError, Plugin};
 pub use wasmtime::component::Component;
 
 use crate::config;

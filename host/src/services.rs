@@ -9,6 +9,8 @@
 //!       -> swap one pointer -> watch the first calls -> drain the old generation
 //! ```
 //!
+//! Routes and contracts are held against the services of this host; hosts that run different services are not compared.
+//!
 //! A generation is immutable, and a call keeps the one that it began with. While a new one is under watch, a call that it
 //! fails is run on the one before, which is possible because a failed call has left nothing behind. Start reading at
 //! `supervisor`, then `swap`.

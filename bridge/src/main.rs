@@ -15,7 +15,7 @@ use ward_bridge::log;
 #[command(name = "ward-bridge", version)]
 struct Arguments {
     /// Settings that differ from `deploy/defaults.toml`; without it `./ward.toml`, if there is one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "WARD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

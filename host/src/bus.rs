@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::client::Client;
 use async_nats::connection::State;
-use async_nats::{ConnectOptions, Event, Request, RequestErrorKind};
+use async_nats::{ConnectOptions, Event, Request, RequestErrorKind, ServerAddr};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -25,6 +25,8 @@ use crate::config;
 pub enum BusError {
     #[error("cannot read the NATS credentials {path}: {source}")]
     Credentials { path: String, source: std::io::Error },
+    #[error("nats.url ({0}) is no list of NATS addresses: {1}")]
+    Address(String, std::io::Error),
     #[error("cannot connect to NATS at {url}: {source}; is nats-server running, and is nats.url right?")]
     Connect { url: String, source: async_nats::ConnectError },
     #[error("cannot subscribe: {0}")]
@@ -62,7 +64,12 @@ impl Bus {
     /// Connects once; from then on the client reconnects by itself for ever.
     pub async fn connect(config: &config::Nats, name: &str) -> Result<Self, BusError> {
         let (disconnect, disconnected) = watch::channel(0);
+        let servers =
+            servers(&config.url).map_err(|source| BusError::Address(without_password(&config.url), source))?;
         let mut options = ConnectOptions::new();
+        if let Some((user, password)) = servers.iter().find_map(|server| server.username().zip(server.password())) {
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
         if !config.credentials_file.is_empty() {
             options = options
                 .credentials_file(&config.credentials_file)
@@ -75,7 +82,7 @@ impl Bus {
             .request_timeout(None)
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64))
             .event_callback(move |event| report(event, disconnect.clone()))
-            .connect(&config.url)
+            .connect(servers)
             .await
             .map_err(|source| BusError::Connect { url: without_password(&config.url), source })?;
         if !client.is_server_compatible(2, 12, 0) {
@@ -184,12 +191,18 @@ impl Bus {
     }
 }
 
-/// An address as it may stand in a log.
-pub fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
+/// Addresses with commas between them.
+fn servers(urls: &str) -> std::io::Result<Vec<ServerAddr>> {
+    urls.split(',').map(|url| url.trim().parse()).collect()
+}
+
+/// Addresses as they may stand in a log.
+pub fn without_password(urls: &str) -> String {
+    let clean = urls.split(',').map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => url.to_owned(),
-    }
+    });
+    clean.collect::<Vec<_>>().join(",")
 }
 
 async fn report(event: Event, disconnect: watch::Sender<u64>) {
@@ -201,5 +214,20 @@ async fn report(event: Event, disconnect: watch::Sender<u64>) {
         Event::Disconnected => tracing::warn!("disconnected from NATS; reconnecting"),
         Event::SlowConsumer(sid) => tracing::error!(sid, "messages were dropped: a subscription is read too slowly"),
         other => tracing::warn!("NATS: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_be_many_and_keep_their_passwords_to_themselves() {
+        let urls = "nats://host:secret@one:4222, tls://two:4223";
+        let servers = servers(urls).unwrap();
+        assert_eq!(servers.iter().map(ServerAddr::port).collect::<Vec<_>>(), [4222, 4223]);
+        assert_eq!(servers[0].username().zip(servers[0].password()), Some(("host", "secret")));
+        assert_eq!(without_password(urls), "nats://…@one:4222, tls://two:4223");
+        assert!(super::servers("nats://one:port").is_err());
     }
 }

@@ -46,6 +46,7 @@ pub struct Metrics {
     relayed: Family<ServiceLabels, Counter>,
     waiting: Family<ServiceLabels, Gauge>,
     backlog: Family<SubscriptionLabels, Gauge>,
+    dead: Gauge,
 }
 
 impl Metrics {
@@ -58,6 +59,7 @@ impl Metrics {
             relayed: Family::default(),
             waiting: Family::default(),
             backlog: Family::default(),
+            dead: Gauge::default(),
         };
         if let Ok(mut registry) = metrics.registry.lock() {
             registry.register("http_requests", "REST requests by operation and status", metrics.requests.clone());
@@ -65,8 +67,13 @@ impl Metrics {
             registry.register("events_relayed", "Events that this host moved to the stream", metrics.relayed.clone());
             registry.register("outbox_events", "Committed events not yet in the stream", metrics.waiting.clone());
             registry.register("subscription_backlog", "Events before a subscription", metrics.backlog.clone());
+            registry.register("dead_letters", "Events that nobody could handle", metrics.dead.clone());
         }
         metrics
+    }
+
+    pub fn set_dead(&self, letters: u64) {
+        self.dead.set(i64::try_from(letters).unwrap_or(i64::MAX));
     }
 
     pub fn relayed(&self, service: &str, events: usize) {

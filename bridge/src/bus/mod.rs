@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 use ward_proto::call::subject;
 
@@ -35,6 +35,8 @@ const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum ConnectError {
     #[error("cannot read the NATS credentials {path}")]
     Credentials { path: String, source: std::io::Error },
+    #[error("nats.url is no list of NATS addresses")]
+    List(#[source] std::io::Error),
     #[error("cannot use the NATS address")]
     Address(#[source] async_nats::ConnectError),
 }
@@ -67,11 +69,12 @@ impl Bus {
     /// Connects in the background: NATS need not be there yet.
     pub async fn connect(config: &Nats) -> Result<Self, ConnectError> {
         let (count, connections) = watch::channel(0);
-        let client = options(config, Arc::new(count))
-            .await?
-            .connect(config.url.as_str())
-            .await
-            .map_err(ConnectError::Address)?;
+        let servers = servers(&config.url).map_err(ConnectError::List)?;
+        let mut options = options(config, Arc::new(count)).await?;
+        if let Some((user, password)) = servers.iter().find_map(|server| server.username().zip(server.password())) {
+            options = options.user_and_password(user.to_owned(), password.to_owned());
+        }
+        let client = options.connect(servers).await.map_err(ConnectError::Address)?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(JETSTREAM_TIMEOUT);
         Ok(Self { client, jetstream, connections, replicas: config.replicas })
@@ -124,6 +127,11 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Addresses with commas between them.
+fn servers(urls: &str) -> std::io::Result<Vec<ServerAddr>> {
+    urls.split(',').map(|url| url.trim().parse()).collect()
 }
 
 async fn options(config: &Nats, count: Arc<watch::Sender<u64>>) -> Result<ConnectOptions, ConnectError> {

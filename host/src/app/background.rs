@@ -97,6 +97,9 @@ impl Background {
                     self.metrics.set_waiting(service.name.as_str(), events);
                 }
             }
+            if let Some(letters) = self.bus.count_dead_letters().await {
+                self.metrics.set_dead(letters);
+            }
             for name in self.supervisor.consumers.names().await {
                 if let Some((before, under_way)) = self.bus.backlog(&name).await {
                     self.metrics.set_backlog(&name, before + under_way as u64);

@@ -176,6 +176,12 @@ impl Bus {
         Some((info.num_pending, info.num_ack_pending))
     }
 
+    /// How many dead letters there are.
+    pub async fn count_dead_letters(&self) -> Option<u64> {
+        let stream = self.jetstream.get_stream(subject::DEAD_STREAM).await.ok()?;
+        Some(stream.cached_info().state.messages)
+    }
+
     /// The dead letters on `filter`, oldest first, with their place in the stream; at most `limit`.
     pub async fn dead_letters(
         &self,

@@ -7,7 +7,7 @@ use crate::security::generate_key;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a new key, which signs from now on. Old ones still verify: remove a file when its last token has expired.
+    /// Make a new key, which signs a minute later. Old ones still verify: remove a file when its last token has expired.
     Rotate,
 }
 
@@ -15,7 +15,8 @@ pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Rotate => {
             let kid = generate_key(&config.tokens.key_dir)?;
-            println!("{kid} signs from now on; hosts that share {} see it at once", config.tokens.key_dir.display());
+            let directory = config.tokens.key_dir.display();
+            println!("{kid} verifies now and signs in a minute; by then every host must have it in its {directory}");
             Ok(())
         }
     }

@@ -1,6 +1,6 @@
 //! `ward user`: a typed call to the service that keeps the users, for the first administrator, whom nobody else could make.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -65,13 +65,13 @@ fn faults(error: &Value) -> String {
 
 fn read_password() -> anyhow::Result<String> {
     let input = std::io::stdin();
-    if input.is_terminal() {
-        print!("Password (it is shown): ");
-        std::io::stdout().flush()?;
-    }
-    let mut line = String::new();
-    input.lock().read_line(&mut line)?;
-    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    let password = if input.is_terminal() {
+        rpassword::prompt_password("Password: ")?
+    } else {
+        let mut line = String::new();
+        input.lock().read_line(&mut line)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
     if password.is_empty() {
         bail!("no password given: type one, or send it on standard input");
     }

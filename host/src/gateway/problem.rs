@@ -57,15 +57,10 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)).fold(
-            axum::http::HeaderMap::new(),
-            |mut map, (name, value)| {
-                if let Some(name) = name {
-                    map.append(name, value);
-                }
-                map
-            },
-        ));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
         response
     }
 }
@@ -78,7 +73,7 @@ pub fn unknown_route() -> Problem {
 
 pub fn starting(service: &str) -> Problem {
     let detail = format!("The service {service} is still coming up, and may have this path; try again soon.");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:starting", detail).retry_after(RETRY_AFTER)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:starting", detail).retry_after(RETRY_AFTER)
 }
 
 pub fn method_not_allowed(allowed: &str) -> Problem {
@@ -128,33 +123,35 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
     let problem = match failure.kind {
         FailureKind::Unavailable => {
             let detail = format!("The service {service} is not running now; nothing was done.");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:unavailable", detail).retry_after(RETRY_AFTER)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:unavailable", detail)
+                .retry_after(RETRY_AFTER)
         }
         FailureKind::Overloaded => {
             let detail = format!("The service {service} has too much to do; nothing was done.");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:overloaded", detail).retry_after(RETRY_AFTER)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:overloaded", detail)
+                .retry_after(RETRY_AFTER)
         }
         FailureKind::Failed => {
             let detail = format!("The store of {service} failed; everything was rolled back.");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:failed", detail).retry_after(RETRY_AFTER)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:failed", detail).retry_after(RETRY_AFTER)
         }
         FailureKind::DeadlineExceeded => timed_out(),
         FailureKind::Trapped => {
             let detail = format!("The service {service} crashed; everything was rolled back.");
-            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:trapped", detail)
+            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:problem:trapped", detail)
         }
         FailureKind::Refused if failure.message == request::KEY_IN_USE => {
             let detail = "A request with this Idempotency-Key is under way; try again soon.";
-            Problem::new(StatusCode::CONFLICT, "urn:ward:key-in-use", detail).retry_after(RETRY_AFTER)
+            Problem::new(StatusCode::CONFLICT, "urn:ward:problem:key-in-use", detail).retry_after(RETRY_AFTER)
         }
         FailureKind::Refused if failure.message == request::KEY_REUSED => {
             let detail = "This Idempotency-Key was used for another request; take a new one.";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:ward:key-reused", detail)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:ward:problem:key-reused", detail)
         }
         FailureKind::Refused => {
             let detail =
                 format!("The service {service} did not understand the gateway; it may just have been replaced.");
-            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:refused", detail)
+            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:problem:refused", detail)
         }
     };
     problem.of_call(call)

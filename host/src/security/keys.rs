@@ -1,8 +1,8 @@
 //! The signing keys: one Ed25519 key a file, `<kid>.pem`, in a directory that all hosts share.
 //!
-//! The file whose name sorts last signs, and all of them verify. Rotation is a new file; an old one is removed when the
-//! last token that it signed has expired. The directory is read again every two seconds, and at once when a token names a key that is
-//! not known, so that a key made on one host is accepted on all before anybody notices.
+//! All of them verify, and the youngest that has been there for a minute signs. Rotation is a new file; an old one is removed
+//! when the last token that it signed has expired. The directory is read again every two seconds, and at once when a token
+//! names a key that is not known; where it is copied and not shared, a minute is the time to copy it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,30 @@ pub enum KeyError {
     Unwritable { path: PathBuf, source: std::io::Error },
 }
 
+/// How old a key must be to sign. Until then others learn to know it.
+const REST_MS: u64 = 60_000;
+
 pub struct Keys {
-    pub signing: (String, EncodingKey),
+    /// The oldest first.
+    signing: Vec<(String, EncodingKey)>,
     pub verifying: HashMap<String, DecodingKey>,
     /// RFC 7517.
     pub jwks: Value,
     names: Vec<String>,
+}
+
+impl Keys {
+    /// The key that signs now, and its id.
+    pub fn signing(&self) -> Option<&(String, EncodingKey)> {
+        let rested = |(kid, _): &&(String, EncodingKey)| made_at_ms(kid) + REST_MS <= clock::now_seconds() * 1000;
+        self.signing.iter().rfind(rested).or(self.signing.first())
+    }
+}
+
+/// When a key was made, by its id; long ago if it was named by hand.
+fn made_at_ms(kid: &str) -> u64 {
+    let made = uuid::Uuid::parse_str(kid).ok().and_then(|id| id.get_timestamp());
+    made.map_or(0, |made| made.to_unix().0 * 1000)
 }
 
 pub struct KeyRing {
@@ -104,11 +122,14 @@ fn read(directory: &Path) -> Result<Keys, KeyError> {
         .filter_map(|(kid, key, _)| Some((kid.clone(), DecodingKey::from_ed_components(&public(key)).ok()?)))
         .collect();
     let names = keys.iter().map(|(kid, ..)| kid.clone()).collect();
-    let (kid, _, signing) = keys.pop().ok_or_else(|| KeyError::None(directory.to_owned()))?;
-    Ok(Keys { signing: (kid, signing), verifying, jwks, names })
+    if keys.is_empty() {
+        return Err(KeyError::None(directory.to_owned()));
+    }
+    let signing = keys.into_iter().map(|(kid, _, signing)| (kid, signing)).collect();
+    Ok(Keys { signing, verifying, jwks, names })
 }
 
-/// Makes a new key, which signs from then on. Returns its id, which sorts behind all that were made before.
+/// Makes a new key, which verifies at once and signs a little later. Returns its id, which sorts behind all before.
 pub fn generate_key(directory: &Path) -> Result<String, KeyError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

@@ -58,7 +58,7 @@ impl Tokens {
     pub fn issue(&self, principal: &Principal) -> Result<Token, jsonwebtoken::errors::Error> {
         let now = clock::now_seconds();
         let keys = self.keys.current();
-        let (kid, key) = &keys.signing;
+        let (kid, key) = keys.signing().ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
         let claims = Claims {
             sub: principal.subject.clone(),
             role: principal.role.clone(),
@@ -162,13 +162,20 @@ mod tests {
         let first = generate_key(directory.path()).unwrap();
         let old = tokens(directory.path(), 60).issue(&somebody()).unwrap().text;
         generate_key(directory.path()).unwrap();
-        let both = tokens(directory.path(), 60);
-        assert_eq!(both.verify(&old), Ok(somebody()));
-        let new = both.issue(&somebody()).unwrap().text;
-        assert_ne!(decode_header(&new).unwrap().kid, Some(first.clone()));
-        std::fs::remove_file(directory.path().join(format!("{first}.pem"))).unwrap();
-        let one = tokens(directory.path(), 60);
-        assert_eq!(one.verify(&old), Err(Rejected::Invalid));
-        assert_eq!(one.verify(&new), Ok(somebody()));
+        // A key that rests does not sign yet; one of last year does.
+        assert_eq!(signer(&tokens(directory.path(), 60)), first);
+        let rested = uuid::Builder::from_unix_timestamp_millis(1_700_000_000_000, &[0; 10]).into_uuid().to_string();
+        std::fs::rename(directory.path().join(format!("{first}.pem")), directory.path().join(format!("{rested}.pem")))
+            .unwrap();
+        let renamed = tokens(directory.path(), 60);
+        assert_eq!(signer(&renamed), rested);
+        assert_eq!(renamed.verify(&old), Err(Rejected::Invalid), "its key is gone");
+        let new = renamed.issue(&somebody()).unwrap().text;
+        assert_eq!(renamed.verify(&new), Ok(somebody()));
+    }
+
+    fn signer(tokens: &Tokens) -> String {
+        let token = tokens.issue(&somebody()).unwrap().text;
+        decode_header(&token).unwrap().kid.unwrap()
     }
 }

@@ -75,6 +75,7 @@ async fn what_is_deployed_is_granted() {
         let plugin = bench.load(service.name.as_str(), &service.grants).await.unwrap();
         assert_eq!(plugin.description.name, service.name.as_str());
         assert!(!plugin.description.routes.is_empty());
+        assert_eq!(plugin.unused_grants, Vec::<&str>::new(), "{}", service.name);
     }
 }
 

@@ -75,6 +75,20 @@ pub(super) fn link_imports(
     Ok(imports)
 }
 
+/// The grants that no import needs.
+pub(super) fn unused_grants(engine: &Engine, component: &Component, grants: &Grants) -> Vec<&'static str> {
+    let ty = component.component_type();
+    let needed: Vec<Capability> = ty
+        .imports(&engine.wasmtime)
+        .filter(|(_, item)| match &item.ty {
+            ComponentItem::ComponentInstance(instance) => !functions_of(engine, instance).is_empty(),
+            _ => false,
+        })
+        .map(|(import, _)| Capability::of_interface(import).unwrap_or(Capability::Call))
+        .collect();
+    grants.capabilities.iter().filter(|grant| !needed.contains(grant)).map(|grant| grant.name()).collect()
+}
+
 fn imported_functions(
     engine: &Engine,
     import: &str,

@@ -9,7 +9,7 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use wasmtime::{AsContextMut, Store};
 
 use super::description::{self, Description, Fault};
-use super::interfaces::{Import, PluginFunction, exported_functions, link_imports};
+use super::interfaces::{Import, PluginFunction, exported_functions, link_imports, unused_grants};
 use super::{Engine, asked};
 use crate::bindings::exports::ward::component::{description as description_interface, seed};
 use crate::bindings::exports::ward::events::subscriber;
@@ -48,6 +48,8 @@ pub struct Plugin {
     functions: HashMap<(String, String), PluginFunction>,
     /// What it calls of others.
     pub imports: Vec<Import>,
+    /// Grants that it makes no use of.
+    pub unused_grants: Vec<&'static str>,
     description_interface: description_interface::GuestIndices,
     handler: Option<handler::GuestIndices>,
     subscriber: Option<subscriber::GuestIndices>,
@@ -78,6 +80,7 @@ impl Plugin {
             subscriber,
             functions,
             imports,
+            unused_grants: unused_grants(engine, component, grants),
             description: described,
             pre,
         })

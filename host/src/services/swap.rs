@@ -78,6 +78,14 @@ impl Swapper {
         }
         let component = self.compiler.load(digest, &artifact).await?;
         let plugin = Plugin::load(&self.engine, &component, &service.name, &service.config.grants).await?;
+        if !plugin.unused_grants.is_empty() {
+            let grants = plugin.unused_grants.join(", ");
+            tracing::warn!(
+                service = service.name.as_str(),
+                grants,
+                "granted, and not used: take away what is not needed"
+            );
+        }
         self.check_routes(service, &plugin)?;
         self.check_contracts(service, &plugin)?;
         let context = Arc::new(ServiceContext {

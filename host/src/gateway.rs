@@ -8,6 +8,7 @@
 
 mod access;
 mod documents;
+mod exchange;
 mod forward;
 mod health;
 mod limits;

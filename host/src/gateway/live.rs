@@ -14,7 +14,7 @@ use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::Gateway;
-use super::forward::Prepared;
+use super::exchange::Prepared;
 use super::problem::{self, Problem};
 use super::routes::Entry;
 

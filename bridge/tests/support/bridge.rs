@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,8 +64,8 @@ impl Bridge {
 
     /// SIGTERM, and the end.
     pub async fn stop(mut self) {
-        let id = self.child.id().to_string();
-        Command::new("kill").arg(&id).status().unwrap();
+        let id = Pid::from_raw(self.child.id() as i32).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
         let status = eventually("the bridge ends", async || self.child.try_wait().unwrap()).await;
         assert!(status.success(), "{status}");
     }

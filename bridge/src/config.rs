@@ -49,6 +49,8 @@ pub struct Tokens {
     // The host's business; named here so that a misspelt key is still an error.
     #[serde(rename = "key_dir")]
     _key_dir: PathBuf,
+    #[serde(rename = "key_rest_s")]
+    _key_rest_s: u64,
     #[serde(rename = "lifetime_s")]
     _lifetime_s: u64,
 }

@@ -122,6 +122,7 @@ pub struct Http {
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     pub key_dir: PathBuf,
+    pub key_rest_s: u64,
     pub issuer: String,
     pub audience: String,
     pub lifetime_s: u32,

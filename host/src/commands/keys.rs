@@ -7,7 +7,7 @@ use crate::security::generate_key;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a new key, which signs a minute later. Old ones still verify: remove a file when its last token has expired.
+    /// Make a new key, which verifies at once and signs after tokens.key_rest_s. Old ones still verify: remove a file when its last token has expired.
     Rotate,
 }
 
@@ -16,7 +16,8 @@ pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         Command::Rotate => {
             let kid = generate_key(&config.tokens.key_dir)?;
             let directory = config.tokens.key_dir.display();
-            println!("{kid} verifies now and signs in a minute; by then every host must have it in its {directory}");
+            let rest = config.tokens.key_rest_s;
+            println!("{kid} verifies now and signs in {rest} s; by then every host must have it in its {directory}");
             Ok(())
         }
     }

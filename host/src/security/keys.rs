@@ -1,8 +1,8 @@
 //! The signing keys: one Ed25519 key a file, `<kid>.pem`, in a directory that all hosts share.
 //!
-//! All of them verify, and the youngest that has been there for a minute signs. Rotation is a new file; an old one is removed
+//! All of them verify, and the youngest that has been there for `tokens.key_rest_s` signs. Rotation is a new file; an old one is removed
 //! when the last token that it signed has expired. The directory is read again every two seconds, and at once when a token
-//! names a key that is not known; where it is copied and not shared, a minute is the time to copy it.
+//! names a key that is not known; where it is copied and not shared, that rest is the time to copy it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,6 @@ pub enum KeyError {
     Unwritable { path: PathBuf, source: std::io::Error },
 }
 
-/// How old a key must be to sign. Until then others learn to know it.
-const REST_MS: u64 = 60_000;
-
 pub struct Keys {
     /// The oldest first.
     signing: Vec<(String, EncodingKey)>,
@@ -45,17 +42,17 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The key that signs now, and its id.
-    pub fn signing(&self) -> Option<&(String, EncodingKey)> {
-        let rested = |(kid, _): &&(String, EncodingKey)| made_at_ms(kid) + REST_MS <= clock::now_seconds() * 1000;
+    /// The key that signs now, and its id: the youngest that is `rest_s` old, else the oldest.
+    pub fn signing(&self, rest_s: u64) -> Option<&(String, EncodingKey)> {
+        let rested = |(kid, _): &&(String, EncodingKey)| made_at_s(kid) + rest_s <= clock::now_seconds();
         self.signing.iter().rfind(rested).or(self.signing.first())
     }
 }
 
 /// When a key was made, by its id; long ago if it was named by hand.
-fn made_at_ms(kid: &str) -> u64 {
+fn made_at_s(kid: &str) -> u64 {
     let made = uuid::Uuid::parse_str(kid).ok().and_then(|id| id.get_timestamp());
-    made.map_or(0, |made| made.to_unix().0 * 1000)
+    made.map_or(0, |made| made.to_unix().0)
 }
 
 pub struct KeyRing {

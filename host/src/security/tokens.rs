@@ -58,7 +58,8 @@ impl Tokens {
     pub fn issue(&self, principal: &Principal) -> Result<Token, jsonwebtoken::errors::Error> {
         let now = clock::now_seconds();
         let keys = self.keys.current();
-        let (kid, key) = keys.signing().ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
+        let (kid, key) =
+            keys.signing(self.config.key_rest_s).ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
         let claims = Claims {
             sub: principal.subject.clone(),
             role: principal.role.clone(),
@@ -122,8 +123,13 @@ mod tests {
     use crate::security::generate_key;
 
     fn tokens(directory: &std::path::Path, lifetime_s: u32) -> Tokens {
-        let config =
-            config::Tokens { key_dir: directory.to_owned(), issuer: "i".into(), audience: "a".into(), lifetime_s };
+        let config = config::Tokens {
+            key_dir: directory.to_owned(),
+            key_rest_s: 60,
+            issuer: "i".into(),
+            audience: "a".into(),
+            lifetime_s,
+        };
         Tokens::new(&config, Arc::new(KeyRing::open(directory).unwrap()))
     }
 

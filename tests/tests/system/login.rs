@@ -57,7 +57,7 @@ async fn login_needs_both_fields() {
 
 #[tokio::test]
 async fn a_rotated_key_signs_and_the_old_one_still_verifies() {
-    let system = System::start().await;
+    let system = System::with().set("WARD_TOKENS_KEY_REST_S", 0).start().await;
     let before = system.admin().await;
     system.command(&["keys", "rotate"]).await;
     ward_tests::eventually("the new key is published", async || {

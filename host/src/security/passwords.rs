@@ -112,6 +112,14 @@ mod tests {
         assert_eq!(passwords.verify("x".repeat(73), Some(longest)).await, Ok(false));
     }
 
+    /// What takes the time is the cost, so an unknown user costs what a known one does.
+    #[tokio::test]
+    async fn a_missing_hash_costs_as_much_as_one_that_is_there() {
+        let passwords = passwords(4);
+        let cost = |hash: &str| hash.parse::<bcrypt::HashParts>().unwrap().get_cost();
+        assert_eq!(cost(&passwords.absent), cost(&passwords.hash("secret".into()).await.unwrap()));
+    }
+
     #[tokio::test]
     async fn refuses_what_does_not_fit_the_queue() {
         let passwords = passwords(1);

@@ -1,7 +1,5 @@
 //! Logging in, and tokens.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use ward_tests::System;
 

@@ -1,10 +1,12 @@
 //! What `ward` can be told, one command a file.
 
 pub mod build;
+pub mod completion;
 pub mod deploy;
 pub mod events;
 pub mod host;
 pub mod keys;
+pub mod output;
 pub mod provision;
 pub mod ps;
 pub mod user;

@@ -3,9 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 use ward_host::commands;
 use ward_host::config::Config;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  refused, or it failed
+  2  used wrongly: options, names, arguments of the wrong type, the configuration
+  3  NATS, or the service that was called, cannot be reached now
+  4  no answer in time; whether it was done is not known
+  5  too much to do; nothing was done
+  6  the component crashed; everything was rolled back";
 
 /// Values of many calls are made and dropped all the time; this is a quarter of the time of a list of 50 records.
 #[global_allocator]
@@ -13,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Ward, a host for services as WebAssembly components.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT_CODES)]
 struct Arguments {
     /// The configuration; without it ./ward.toml, if it exists. Every setting: deploy/defaults.toml.
     #[arg(long, global = true, env = "WARD_CONFIG", value_name = "FILE")]
@@ -47,12 +57,15 @@ enum Command {
     /// Signing keys.
     #[command(subcommand)]
     Keys(commands::keys::Command),
+    /// Print the script with which a shell completes commands, options and names.
+    Completion(commands::completion::Arguments),
     /// Compile a component to machine code; the host runs this in a process of its own.
     #[command(hide = true)]
     Compile { input: PathBuf, output: PathBuf, memory_mb: u64 },
 }
 
 fn main() -> ExitCode {
+    CompleteEnv::with_factory(Arguments::command).var(commands::completion::VARIABLE).complete();
     let arguments = Arguments::parse();
     // Polled often, so that a guest that computes for long does not keep others waiting.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(8).build();
@@ -66,10 +79,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ward: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => commands::output::failed(&error),
     }
 }
 
@@ -77,6 +87,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // These need no configuration.
     match &arguments.command {
         Command::Build(options) => return commands::build::run(options),
+        Command::Completion(options) => return commands::completion::run(options),
         Command::Componentize { input, output } => return commands::build::componentize_file(input, output),
         Command::Compile { input, output, memory_mb } => {
             let defaults = Config::from_settings(&ward_config::Settings::layer("", &Default::default())?)?;
@@ -94,6 +105,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,
         Command::Keys(command) => commands::keys::run(&config, command),
-        Command::Build(_) | Command::Componentize { .. } | Command::Compile { .. } => Ok(()),
+        Command::Build(_) | Command::Componentize { .. } | Command::Compile { .. } | Command::Completion(_) => Ok(()),
     }
 }

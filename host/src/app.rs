@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use self::background::Background;
+use crate::artifacts::{Artifacts, PublicKey};
 use crate::bus::Bus;
 use crate::calls::client::Client;
 use crate::calls::worker::{Workers, drained};
@@ -40,6 +41,7 @@ impl App {
         let bus = Arc::new(Bus::connect(&config.nats, &format!("ward host {host}")).await?);
         bus.ensure_streams(&config.events).await?;
         let desired = DesiredState::open(&bus).await?;
+        let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
 
         let keys = Arc::new(KeyRing::open(&config.tokens.key_dir)?);
         let tokens = Arc::new(Tokens::new(&config.tokens, keys));
@@ -69,6 +71,7 @@ impl App {
                 engine,
                 compiler,
                 desired,
+                artifacts,
                 services: services.iter().map(|service| (service.name.clone(), service.clone())).collect(),
                 swap: config.swap.clone(),
                 development: config.is_development(),
@@ -169,7 +172,24 @@ impl App {
         if self.background.config.is_development() {
             tracing::warn!("the profile is development: example users with a known password are made");
         }
+        self.announce_trust();
         Ok(())
+    }
+}
+
+impl App {
+    fn announce_trust(&self) {
+        let keys: Vec<String> = self.background.config.artifacts.trusted_keys.iter().map(PublicKey::id).collect();
+        if !keys.is_empty() {
+            return tracing::info!(
+                keys = keys.join(", "),
+                "only artifacts that one of these keys has signed are loaded"
+            );
+        }
+        tracing::warn!(
+            profile = ?self.background.config.profile,
+            "unsigned artifacts are loaded: artifacts.trusted_keys is empty, so whoever may write to NATS decides what runs"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use async_nats::{HeaderMap as Headers, Message, Subscriber};
-pub use registry::{Bucket, Change, Objects, RegistryError, Revised};
+pub use registry::{Bucket, Change, ObjectEntry, Objects, RegistryError, Revised};
 pub use streams::{Delivery, Outcome, StreamError, Subscription};
 
 use crate::config;
@@ -90,6 +90,11 @@ impl Bus {
         }
         let jetstream = async_nats::jetstream::new(client.clone());
         Ok(Self { client, disconnected, jetstream, replicas: config.replicas })
+    }
+
+    /// Do servers keep copies? Then one that is asked may be a moment behind the others.
+    pub fn is_replicated(&self) -> bool {
+        self.replicas > 1
     }
 
     pub fn is_connected(&self) -> bool {

@@ -4,9 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub fn now_micros() -> i64 {
+    now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// For the times of files.
+pub fn now() -> SystemTime {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    SystemTime::now()
 }
 
 /// Seconds since 1970-01-01T00:00:00Z.

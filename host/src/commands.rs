@@ -8,5 +8,7 @@ pub mod host;
 pub mod keys;
 pub mod output;
 pub mod provision;
+pub mod prune;
 pub mod ps;
+pub mod push;
 pub mod user;

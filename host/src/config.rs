@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use ward_config::{ConfigError, Settings};
 
+use crate::artifacts::PublicKey;
+
 pub use services::{Capability, Grants, Limits, ServiceConfig, ServiceName};
 
 /// Everything that the host is told.
@@ -28,6 +30,7 @@ pub struct Config {
     pub tokens: Tokens,
     pub passwords: Passwords,
     pub engine: Engine,
+    pub artifacts: Artifacts,
     pub events: Events,
     pub swap: Swap,
     pub services: Vec<ServiceConfig>,
@@ -142,6 +145,18 @@ pub struct Engine {
     pub instances: u32,
     pub compile_memory_mb: u64,
     pub compile_timeout_s: u64,
+    pub cache_mb: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifacts {
+    pub trusted_keys: Vec<PublicKey>,
+    pub signing_key_file: PathBuf,
+    pub max_mb: usize,
+    pub fetch_timeout_s: u64,
+    pub keep: usize,
+    pub keep_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -187,6 +202,7 @@ impl Config {
             tokens: settings.section("tokens")?,
             passwords: settings.section("passwords")?,
             engine: settings.section("engine")?,
+            artifacts: settings.section("artifacts")?,
             events: settings.section("events")?,
             swap: settings.section("swap")?,
             services: services::parse(settings)?,
@@ -213,6 +229,9 @@ impl Config {
         }
         if self.calls.default_deadline_ms > self.calls.max_deadline_ms {
             return invalid("calls", "default_deadline_ms must not be above max_deadline_ms");
+        }
+        if self.artifacts.max_mb == 0 || self.artifacts.max_mb > 1024 {
+            return invalid("artifacts", "max_mb must be between 1 and 1024");
         }
         if self.nats.replicas == 0 || self.nats.replicas > 5 {
             return invalid("nats", "replicas must be between 1 and 5");
@@ -256,6 +275,7 @@ mod tests {
             ("[services.a.limits]\nmemory = 1", "memory"),
             ("[services.Upper]\ngrants = []", "Upper"),
             ("[passwords]\ncost = 99", "cost"),
+            ("[artifacts]\ntrusted_keys = [\"abc\"]", "ward keys artifact new"),
             ("[services.a]\npublish = [\"a.b\"]", "events"),
         ] {
             let settings = Settings::layer(text, &Default::default()).unwrap();

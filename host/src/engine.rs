@@ -5,6 +5,7 @@
 //! settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
 
 mod asked;
+mod cache;
 mod compile;
 mod description;
 mod instance;
@@ -18,12 +19,11 @@ use std::time::Duration;
 
 use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-pub use compile::{CompileError, Compiler, compile_here};
+pub use compile::{CompileError, Compiled, Compiler, compile_here};
 pub use description::{Access, Description, Effect, Fault, Route};
 pub use instance::{Crash, Invocation, Returned, invoke};
 pub use interfaces::{Import, PluginFunction};
 pub use plugin::{LoadError, Plugin};
-pub use wasmtime::component::Component;
 
 use crate::config;
 

@@ -5,6 +5,7 @@
 //! of a call and [`store`] for its transaction.
 
 pub mod app;
+pub mod artifacts;
 pub mod bindings;
 pub mod bus;
 pub mod calls;

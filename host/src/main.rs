@@ -42,6 +42,10 @@ enum Command {
     Build(commands::build::Arguments),
     /// Make a component of a WebAssembly module.
     Componentize { input: PathBuf, output: PathBuf },
+    /// Store an artifact for the hosts, and sign it.
+    Push(commands::push::Arguments),
+    /// Remove artifacts that nothing refers to from the object store.
+    Prune(commands::prune::Arguments),
     /// Let a component take over a service on all hosts, while it serves.
     Deploy(commands::deploy::Arguments),
     /// Go back to the version before.
@@ -54,7 +58,7 @@ enum Command {
     /// Users.
     #[command(subcommand)]
     User(commands::user::Command),
-    /// Signing keys.
+    /// Keys: of tokens, and of artifacts.
     #[command(subcommand)]
     Keys(commands::keys::Command),
     /// Print the script with which a shell completes commands, options and names.
@@ -99,6 +103,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Host => commands::host::run(config).await,
         Command::Provision => commands::provision::run(&config).await,
+        Command::Push(options) => commands::push::run(&config, options).await,
+        Command::Prune(options) => commands::prune::run(&config, options).await,
         Command::Deploy(options) => commands::deploy::run(&config, options).await,
         Command::Rollback(options) => commands::deploy::roll_back(&config, options).await,
         Command::Ps(options) => commands::ps::run(&config, options).await,

@@ -5,7 +5,7 @@
 //! does this, and nothing of it touches the generation that serves:
 //!
 //! ```text
-//! fetch -> compile -> inspect against grants -> contract against live services -> migrate -> probe -> seed
+//! fetch and verify -> compile -> inspect against grants -> contract against live services -> migrate -> probe -> seed
 //!       -> swap one pointer -> watch the first calls -> drain the old generation
 //! ```
 //!

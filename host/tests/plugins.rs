@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use ward_config::Settings;
+use ward_host::artifacts::Digest;
 use ward_host::config::{Capability, Config, Grants, ServiceName};
 use ward_host::engine::{CompileError, Compiler, Engine, LoadError, Plugin};
-use ward_host::services::desired::digest;
 
 struct Bench {
     engine: Arc<Engine>,
@@ -40,7 +40,7 @@ impl Bench {
 
     async fn load(&self, service: &str, grants: &Grants) -> Result<Plugin, LoadError> {
         let artifact = artifact(service);
-        let component = self.compiler.load(&digest(&artifact), &artifact).await.unwrap();
+        let component = self.compiler.load(Digest::of(&artifact).as_str(), &artifact).await.unwrap();
         Plugin::load(&self.engine, &component, &name(service), grants).await
     }
 
@@ -99,7 +99,7 @@ async fn each_grant_that_is_missing_is_named() {
 async fn a_component_cannot_be_another_service() {
     let bench = Bench::new();
     let artifact = artifact("billing");
-    let component = bench.compiler.load(&digest(&artifact), &artifact).await.unwrap();
+    let component = bench.compiler.load(Digest::of(&artifact).as_str(), &artifact).await.unwrap();
     let refused = Plugin::load(&bench.engine, &component, &name("analytics"), &bench.granted("billing")).await;
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("\"billing\"") && error.contains("\"analytics\""), "{error}");
@@ -112,12 +112,13 @@ async fn compiled_code_that_was_changed_is_compiled_again() {
     bench.load("billing", &grants).await.unwrap();
     let [code] = bench.cached("cwasm").try_into().unwrap();
     let good = std::fs::read(&code).unwrap();
-    // In place would change what is mapped; a new file is what somebody else would put there.
-    std::fs::remove_file(&code).unwrap();
     std::fs::write(&code, &good[..good.len() / 2]).unwrap();
     bench.load("billing", &grants).await.unwrap();
     assert_eq!(std::fs::read(&code).unwrap(), good);
-    assert!(bench.cached("wasm").is_empty() && bench.cached("new").is_empty(), "nothing is left lying about");
+    assert!(
+        bench.cached("wasm").is_empty() && bench.cached("out").is_empty() && bench.cached("new").is_empty(),
+        "nothing is left lying about"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn what_is_no_component_is_refused_with_the_reason() {
     let bench = Bench::new();
     let whole = artifact("billing");
     for artifact in [b"garbage".as_slice(), &whole[..whole.len() / 2], b""] {
-        let refused = bench.compiler.load(&digest(artifact), artifact).await;
+        let refused = bench.compiler.load(Digest::of(artifact).as_str(), artifact).await;
         assert!(matches!(refused, Err(CompileError::Refused(reason)) if !reason.is_empty()));
     }
 }
@@ -134,6 +135,6 @@ async fn what_is_no_component_is_refused_with_the_reason() {
 async fn the_compiler_cannot_take_more_memory_than_it_is_given() {
     let bench = Bench::with("[engine]\ncompile_memory_mb = 1");
     let artifact = artifact("patient");
-    let refused = bench.compiler.load(&digest(&artifact), &artifact).await;
+    let refused = bench.compiler.load(Digest::of(&artifact).as_str(), &artifact).await;
     assert!(matches!(refused, Err(CompileError::Refused(_))), "{:?}", refused.err());
 }

@@ -15,8 +15,13 @@ pub enum RegistryError {
     /// Somebody else changed the value since it was read.
     #[error("somebody else changed {key} at the same time; look again, then repeat")]
     Overtaken { key: String },
-    #[error("there is no artifact {0} in the object store")]
+    #[error("there is no {0} in the object store")]
     Missing(String),
+    /// Parts of it are missing or were changed.
+    #[error("the object store has damaged bytes of {0}")]
+    Damaged(String),
+    #[error("{name} in the object store is larger than {limit} bytes")]
+    TooLarge { name: String, limit: usize },
 }
 
 fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> RegistryError {
@@ -76,24 +81,72 @@ impl Bucket {
         });
         receiver
     }
+
+    /// Every value that the bucket still remembers under any key, the old ones too.
+    pub async fn remembered(&self) -> Result<Vec<Bytes>, RegistryError> {
+        let mut keys = self.0.keys().await.map_err(failed("listing a bucket"))?;
+        let mut values = Vec::new();
+        while let Some(key) = keys.next().await {
+            let key = key.map_err(failed("listing a bucket"))?;
+            let mut history = self.0.history(&key).await.map_err(failed("reading a bucket"))?;
+            while let Some(entry) = history.next().await {
+                values.push(entry.map_err(failed("reading a bucket"))?.value);
+            }
+        }
+        Ok(values)
+    }
 }
 
 #[derive(Clone)]
 pub struct Objects(ObjectStore);
 
+/// What the object store says of an object.
+#[derive(Debug, Clone)]
+pub struct ObjectEntry {
+    pub name: String,
+    /// Bytes.
+    pub size: usize,
+    /// Seconds since the epoch; 0 if it is not known.
+    pub stored_at_s: u64,
+}
+
 impl Objects {
-    pub async fn get(&self, name: &str) -> Result<Vec<u8>, RegistryError> {
-        let mut object = self.0.get(name).await.map_err(|error| match error.kind() {
+    /// At most `limit` bytes, whatever the store says of the size.
+    pub async fn get(&self, name: &str, limit: usize) -> Result<Vec<u8>, RegistryError> {
+        let object = self.0.get(name).await.map_err(|error| match error.kind() {
             object_store::GetErrorKind::NotFound => RegistryError::Missing(name.to_owned()),
             _ => failed("reading the object store")(error),
         })?;
-        let mut bytes = Vec::with_capacity(object.info().size);
-        object.read_to_end(&mut bytes).await.map_err(failed("reading the object store"))?;
+        let mut bytes = Vec::new();
+        let mut within = object.take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1));
+        within.read_to_end(&mut bytes).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => RegistryError::Damaged(name.to_owned()),
+            _ => failed("reading the object store")(error),
+        })?;
+        if bytes.len() > limit {
+            return Err(RegistryError::TooLarge { name: name.to_owned(), limit });
+        }
         Ok(bytes)
     }
 
-    pub async fn contains(&self, name: &str) -> bool {
-        self.0.info(name).await.is_ok_and(|info| !info.deleted)
+    pub async fn list(&self) -> Result<Vec<ObjectEntry>, RegistryError> {
+        let mut list = self.0.list().await.map_err(failed("listing the object store"))?;
+        let mut entries = Vec::new();
+        while let Some(info) = list.next().await {
+            let info = info.map_err(failed("listing the object store"))?;
+            let stored_at_s = info.modified.map_or(0, |at| u64::try_from(at.unix_timestamp()).unwrap_or(0));
+            entries.push(ObjectEntry { name: info.name, size: info.size, stored_at_s });
+        }
+        Ok(entries)
+    }
+
+    pub async fn remove(&self, name: &str) -> Result<(), RegistryError> {
+        match self.0.delete(name).await {
+            Err(error) if error.kind() != object_store::DeleteErrorKind::NotFound => {
+                Err(failed("removing from the object store")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), RegistryError> {

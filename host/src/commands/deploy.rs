@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::ps::hosts;
+use super::push::provide;
 use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
 use crate::services::desired::DesiredState;
@@ -16,8 +17,11 @@ use crate::services::{HostStatus, ServiceStatus, State};
 pub struct Arguments {
     /// The service, as in the configuration.
     service: String,
-    /// The component.
-    component: PathBuf,
+    /// The component: a file, or the digest of one that was pushed (its beginning is enough).
+    component: String,
+    /// Sign the artifact with this key; without it with artifacts.signing_key_file, if that is set.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Do not wait for the hosts.
     #[arg(long)]
     no_wait: bool,
@@ -37,11 +41,9 @@ pub struct RollbackArguments {
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let service = known_service(config, &arguments.service)?;
-    let artifact = std::fs::read(&arguments.component)
-        .with_context(|| format!("cannot read the component {}", arguments.component.display()))?;
     let bus = Bus::connect(&config.nats, "ward deploy").await?;
     let desired = DesiredState::open(&bus).await?;
-    let digest = desired.push(&artifact).await?;
+    let digest = provide(config, &bus, &arguments.component, arguments.key.as_deref()).await?.to_string();
     let current = desired.get(&service).await?;
     if current.desired.as_ref().is_some_and(|current| current.digest == digest) {
         println!("{service} is at {} already (generation {})", short(&digest), current.revision);

@@ -1,19 +1,19 @@
-//! Compiling: in a child process with limits on memory and time, once per digest, kept on disk.
-//!
-//! Compiled code is machine code that the host runs as its own. So a file from the cache is loaded only if its checksum is the
-//! one beside it, and the cache belongs to the host's user alone. Deleting it costs time, nothing else.
+//! Compiling: in a child process with limits on memory and time, once per digest, kept on disk (`cache`).
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio::process::Command;
 use wasmtime::component::Component;
 
 use super::Engine;
+use super::cache::{Cache, Lease, Turn};
 use crate::config;
+
+/// Between two looks whether somebody else has compiled it.
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -29,9 +29,16 @@ pub enum CompileError {
 
 pub struct Compiler {
     engine: Arc<Engine>,
-    directory: PathBuf,
+    cache: Arc<Cache>,
     config: config::Engine,
     executable: PathBuf,
+}
+
+/// The code of an artifact, ready to be linked. While it lives, it stays in the cache.
+#[derive(Clone)]
+pub struct Compiled {
+    pub component: Component,
+    pub(super) lease: Arc<Lease>,
 }
 
 impl Compiler {
@@ -43,42 +50,83 @@ impl Compiler {
         executable: PathBuf,
     ) -> Result<Self, CompileError> {
         use std::hash::{DefaultHasher, Hash, Hasher};
-        use std::os::unix::fs::DirBuilderExt;
 
-        // Code of another version of the engine, or of other settings, is another file.
+        // Code of another version of the engine, or of other settings, is other code.
         let mut hasher = DefaultHasher::new();
         engine.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
-        let directory = cache.join(format!("{:016x}", hasher.finish()));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(|source| CompileError::Cache { path: directory.clone(), source })?;
-        Ok(Self { engine, directory, config: config.clone(), executable })
+        let cache = Cache::open(cache, hasher.finish(), config.cache_mb << 20)
+            .map_err(|source| CompileError::Cache { path: cache.to_owned(), source })?;
+        Ok(Self { engine, cache: Arc::new(cache), config: config.clone(), executable })
     }
 
-    /// The component of an artifact; `digest` is its SHA-256 in hexadecimal.
-    pub async fn load(&self, digest: &str, artifact: &[u8]) -> Result<Component, CompileError> {
-        let path = self.directory.join(format!("{digest}.cwasm"));
-        if !is_intact(&path) {
-            self.compile(digest, artifact, &path).await?;
+    /// The component of an artifact; `digest` is its SHA-256 in hexadecimal. Whoever asks for the same digest meanwhile, here or
+    /// in another process with the same cache, waits for the one who compiles.
+    pub async fn load(&self, digest: &str, artifact: &[u8]) -> Result<Compiled, CompileError> {
+        self.cache.ensure().map_err(|error| self.unusable(error))?;
+        if let Some(compiled) = self.cached(digest).await? {
+            return Ok(compiled);
         }
-        deserialize(&self.engine, &path)
+        let _turn = self.turn(digest).await?;
+        if let Some(compiled) = self.cached(digest).await? {
+            return Ok(compiled);
+        }
+        self.compile(digest, artifact).await?;
+        let compiled = self.cached(digest).await?;
+        let cache = self.cache.clone();
+        let _ = tokio::task::spawn_blocking(move || cache.shrink()).await;
+        compiled.ok_or_else(|| self.unusable(std::io::Error::other("somebody deleted the code at once")))
     }
 
-    async fn compile(&self, digest: &str, artifact: &[u8], path: &Path) -> Result<(), CompileError> {
-        let cache = |source| CompileError::Cache { path: self.directory.clone(), source };
-        let unique = uuid::Uuid::new_v4();
-        let input = self.directory.join(format!("{digest}.{unique}.wasm"));
-        let output = self.directory.join(format!("{digest}.{unique}.new"));
-        tokio::fs::write(&input, artifact).await.map_err(cache)?;
-        let outcome = self.run(&input, &output).await;
-        let _ = tokio::fs::remove_file(&input).await;
-        outcome?;
-        let compiled = tokio::fs::read(&output).await.map_err(cache)?;
-        // The checksum first: a compiled file without one is compiled again, one with a wrong one as well.
-        tokio::fs::write(checksum_path(path), Sha256::digest(&compiled)).await.map_err(cache)?;
-        tokio::fs::rename(&output, path).await.map_err(cache)
+    /// Reading and checking some MiB is nothing for a thread that answers calls.
+    async fn cached(&self, digest: &str) -> Result<Option<Compiled>, CompileError> {
+        let (cache, engine, digest) = (self.cache.clone(), self.engine.clone(), digest.to_owned());
+        let loading = tokio::task::spawn_blocking(move || match cache.get(&digest) {
+            Ok(None) => Ok(None),
+            Ok(Some((code, lease))) => {
+                Ok(Some(Compiled { component: deserialize(&engine, &code)?, lease: Arc::new(lease) }))
+            }
+            Err(source) => Err(CompileError::Cache { path: cache.directory().to_owned(), source }),
+        });
+        loading.await.unwrap_or_else(|_| Err(self.unusable(std::io::Error::other("reading it was given up"))))
+    }
+
+    /// Waits while somebody else compiles the digest. Who takes longer than one may does not keep others from it.
+    async fn turn(&self, digest: &str) -> Result<Option<Turn>, CompileError> {
+        let until = Instant::now() + Duration::from_secs(self.config.compile_timeout_s);
+        loop {
+            match self.cache.try_turn(digest).map_err(|error| self.unusable(error))? {
+                None if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                turn => return Ok(turn),
+            }
+        }
+    }
+
+    async fn compile(&self, digest: &str, artifact: &[u8]) -> Result<(), CompileError> {
+        let (input, output) = (self.cache.scratch(digest, "wasm"), self.cache.scratch(digest, "out"));
+        let outcome = self.compile_files(digest, artifact, &input, &output).await;
+        for file in [input, output] {
+            let _ = tokio::fs::remove_file(file).await;
+        }
+        outcome
+    }
+
+    async fn compile_files(
+        &self,
+        digest: &str,
+        artifact: &[u8],
+        input: &Path,
+        output: &Path,
+    ) -> Result<(), CompileError> {
+        tokio::fs::write(input, artifact).await.map_err(|error| self.unusable(error))?;
+        let began = Instant::now();
+        self.run(input, output).await?;
+        tracing::info!(digest, took_ms = began.elapsed().as_millis(), "compiled an artifact");
+        let code = tokio::fs::read(output).await.map_err(|error| self.unusable(error))?;
+        self.cache.put(digest, &code).map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, source: std::io::Error) -> CompileError {
+        CompileError::Cache { path: self.cache.directory().to_owned(), source }
     }
 
     async fn run(&self, input: &Path, output: &Path) -> Result<(), CompileError> {
@@ -101,19 +149,10 @@ impl Compiler {
     }
 }
 
-fn checksum_path(path: &Path) -> PathBuf {
-    path.with_extension("sha256")
-}
-
-fn is_intact(path: &Path) -> bool {
-    let both = std::fs::read(path).ok().zip(std::fs::read(checksum_path(path)).ok());
-    both.is_some_and(|(code, checksum)| Sha256::digest(&code)[..] == checksum)
-}
-
-#[expect(unsafe_code, reason = "the one place where compiled code becomes the host's; see the module's header")]
-fn deserialize(engine: &Engine, path: &Path) -> Result<Component, CompileError> {
-    // SAFETY: the file was written by our own compiler into a directory that only we can write to, and its checksum holds.
-    unsafe { Component::deserialize_file(&engine.wasmtime, path) }.map_err(CompileError::Load)
+#[expect(unsafe_code, reason = "the one place where compiled code becomes the host's; see the header of `cache`")]
+fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component, CompileError> {
+    // SAFETY: our own compiler wrote it into a directory that only we can write to, and its checksum holds.
+    unsafe { Component::deserialize(&engine.wasmtime, code) }.map_err(CompileError::Load)
 }
 
 /// The child's side: takes the limit upon itself, compiles, writes.

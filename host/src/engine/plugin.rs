@@ -4,10 +4,13 @@
 //! is, in a sandbox where every import traps (`asked`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::component::{Instance, InstancePre, Linker};
 use wasmtime::{AsContextMut, Store};
 
+use super::cache::Lease;
+use super::compile::Compiled;
 use super::description::{self, Description, Fault};
 use super::interfaces::{Import, PluginFunction, exported_functions, link_imports, unused_grants};
 use super::{Engine, asked};
@@ -54,15 +57,17 @@ pub struct Plugin {
     handler: Option<handler::GuestIndices>,
     subscriber: Option<subscriber::GuestIndices>,
     seed: Option<seed::GuestIndices>,
+    _lease: Arc<Lease>,
 }
 
 impl Plugin {
     pub async fn load(
         engine: &Engine,
-        component: &Component,
+        compiled: &Compiled,
         service: &ServiceName,
         grants: &Grants,
     ) -> Result<Self, LoadError> {
+        let component = &compiled.component;
         let mut linker = Linker::new(&engine.wasmtime);
         let imports = link_imports(engine, component, service, grants, &mut linker)?;
         let pre = linker.instantiate_pre(component).map_err(LoadError::Link)?;
@@ -83,6 +88,7 @@ impl Plugin {
             unused_grants: unused_grants(engine, component, grants),
             description: described,
             pre,
+            _lease: compiled.lease.clone(),
         })
     }
 

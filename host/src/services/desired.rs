@@ -1,15 +1,12 @@
 //! What shall run, as all hosts and operators share it.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::bus::{Bucket, Bus, Objects, RegistryError};
+use crate::bus::{Bucket, Bus, RegistryError};
 use crate::clock;
 use crate::config::ServiceName;
-use crate::hex::hex;
 
 pub const BUCKET: &str = "ward-services";
-pub const ARTIFACTS: &str = "ward-artifacts";
 
 /// What shall run of one service. Its revision in the bucket is the generation's number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +38,11 @@ const REMEMBERED: usize = 10;
 #[derive(Clone)]
 pub struct DesiredState {
     pub bucket: Bucket,
-    pub artifacts: Objects,
 }
 
 impl DesiredState {
     pub async fn open(bus: &Bus) -> Result<Self, RegistryError> {
-        Ok(Self { bucket: bus.bucket(BUCKET).await?, artifacts: bus.objects(ARTIFACTS).await? })
+        Ok(Self { bucket: bus.bucket(BUCKET).await? })
     }
 
     /// The desired state and its revision.
@@ -57,15 +53,6 @@ impl DesiredState {
                 Current { desired: serde_json::from_slice(&revised.value).ok(), revision: revised.revision }
             }
         })
-    }
-
-    /// Stores an artifact under its digest, which is returned.
-    pub async fn push(&self, artifact: &[u8]) -> Result<String, RegistryError> {
-        let digest = digest(artifact);
-        if !self.artifacts.contains(&digest).await {
-            self.artifacts.put(&digest, artifact).await?;
-        }
-        Ok(digest)
     }
 
     /// Makes `digest` the desired one, if nobody changed it since `current` was read. Returns the new revision.
@@ -113,8 +100,4 @@ impl DesiredState {
 
 fn now() -> String {
     clock::rfc3339(clock::now_micros())
-}
-
-pub fn digest(artifact: &[u8]) -> String {
-    hex(&Sha256::digest(artifact))
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::desired::{self, DesiredState};
+use super::desired::DesiredState;
 use super::service::Watch;
 use super::{Generation, Service};
+use crate::artifacts::{ArtifactError, Artifacts};
 use crate::bus::RegistryError;
 use crate::calls::{Call, envelope};
 use crate::capabilities::{CallState, ServiceContext};
@@ -22,8 +23,8 @@ use crate::values::disagreement;
 pub enum NotTaken {
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    #[error("the artifact is not what its digest says: it was changed or cut off")]
-    Tampered,
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     #[error(transparent)]
     Compile(#[from] CompileError),
     #[error(transparent)]
@@ -50,7 +51,7 @@ impl NotTaken {
     /// Something outside the component is missing, and may come back: no reason to go back to another one.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Registry(RegistryError::Missing(_)) => false,
+            Self::Artifact(error) => error.is_passing(),
             Self::Registry(_) | Self::Database(_) | Self::Store(_) | Self::Migrate(MigrateError::Unavailable(_)) => {
                 true
             }
@@ -64,6 +65,7 @@ pub struct Swapper {
     pub engine: Arc<Engine>,
     pub compiler: Compiler,
     pub desired: DesiredState,
+    pub artifacts: Artifacts,
     pub services: BTreeMap<ServiceName, Arc<Service>>,
     pub swap: config::Swap,
     pub development: bool,
@@ -72,12 +74,9 @@ pub struct Swapper {
 impl Swapper {
     /// Everything up to the swap. Nothing that serves is touched.
     pub async fn prepare(&self, service: &Service, number: u64, digest: &str) -> Result<Generation, NotTaken> {
-        let artifact = self.desired.artifacts.get(digest).await?;
-        if desired::digest(&artifact) != digest {
-            return Err(NotTaken::Tampered);
-        }
-        let component = self.compiler.load(digest, &artifact).await?;
-        let plugin = Plugin::load(&self.engine, &component, &service.name, &service.config.grants).await?;
+        let artifact = self.artifacts.fetch_verified(digest).await?;
+        let compiled = self.compiler.load(digest, &artifact).await?;
+        let plugin = Plugin::load(&self.engine, &compiled, &service.name, &service.config.grants).await?;
         if !plugin.unused_grants.is_empty() {
             let grants = plugin.unused_grants.join(", ");
             tracing::warn!(

@@ -10,6 +10,7 @@
     reason = "the helpers of tests fail tests"
 )]
 
+mod artifacts;
 mod crashes;
 mod documentation;
 mod events;

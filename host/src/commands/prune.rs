@@ -1,0 +1,56 @@
+//! `ward prune`: removes artifacts that nothing refers to from the object store.
+//!
+//! Referred to is every digest that stands anywhere in the desired state or in what the bucket remembers of it (history,
+//! what can be gone back to), and every one that a host says it runs. That is looked for in the text of the values, not in
+//! their fields, so that a newer Ward's way of writing them cannot make an artifact look forgotten.
+
+use std::collections::HashSet;
+
+use clap::Args;
+
+use super::output::{self, Format};
+use super::ps::hosts;
+use crate::artifacts::{Artifacts, Digest, Pruned, Rehearsal};
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::services::desired::DesiredState;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Artifacts without a reference that stay, the youngest; without it artifacts.keep.
+    #[arg(long)]
+    keep: Option<usize>,
+    /// Only say what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+    let bus = Bus::connect(&config.nats, "ward prune").await?;
+    let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
+    let keep = arguments.keep.unwrap_or(config.artifacts.keep);
+    let rehearsal = if arguments.dry_run { Rehearsal::Yes } else { Rehearsal::No };
+    let pruned = artifacts.prune(&referenced(&bus).await?, keep, rehearsal).await?;
+    if arguments.format.json {
+        return output::json(&pruned);
+    }
+    report(&pruned, rehearsal);
+    Ok(())
+}
+
+async fn referenced(bus: &Bus) -> anyhow::Result<HashSet<Digest>> {
+    let desired = DesiredState::open(bus).await?.bucket.remembered().await?;
+    let texts = desired.iter().map(|value| String::from_utf8_lossy(value).into_owned());
+    let running = serde_json::to_string(&hosts(bus).await?)?;
+    Ok(texts.chain([running]).flat_map(|text| Digest::all_in(&text).collect::<Vec<_>>()).collect())
+}
+
+fn report(pruned: &Pruned, rehearsal: Rehearsal) {
+    for digest in &pruned.removed {
+        output::line(digest);
+    }
+    let did = if rehearsal == Rehearsal::Yes { "would be removed" } else { "removed" };
+    output::line(format_args!("{} {did} ({} KiB), {} stay", pruned.removed.len(), pruned.freed / 1024, pruned.kept));
+}

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod completion;
 pub mod deploy;
+pub mod dev;
 pub mod events;
 pub mod host;
 pub mod keys;

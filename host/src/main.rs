@@ -48,6 +48,8 @@ enum Command {
     Prune(commands::prune::Arguments),
     /// Let a component take over a service on all hosts, while it serves.
     Deploy(commands::deploy::Arguments),
+    /// Watch a component's folder: each save goes live.
+    Dev(commands::dev::Arguments),
     /// Go back to the version before.
     Rollback(commands::deploy::RollbackArguments),
     /// Show what runs on which host.
@@ -106,6 +108,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Push(options) => commands::push::run(&config, options).await,
         Command::Prune(options) => commands::prune::run(&config, options).await,
         Command::Deploy(options) => commands::deploy::run(&config, options).await,
+        Command::Dev(options) => commands::dev::run(&config, options).await,
         Command::Rollback(options) => commands::deploy::roll_back(&config, options).await,
         Command::Ps(options) => commands::ps::run(&config, options).await,
         Command::Events(command) => commands::events::run(&config, command).await,

@@ -42,16 +42,49 @@ pub struct RollbackArguments {
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let service = known_service(config, &arguments.service)?;
     let bus = Bus::connect(&config.nats, "ward deploy").await?;
-    let desired = DesiredState::open(&bus).await?;
-    let digest = provide(config, &bus, &arguments.component, arguments.key.as_deref()).await?.to_string();
-    let current = desired.get(&service).await?;
-    if current.desired.as_ref().is_some_and(|current| current.digest == digest) {
-        println!("{service} is at {} already (generation {})", short(&digest), current.revision);
-        return wait_unless(arguments.no_wait, &bus, &service, current.revision, arguments.timeout).await;
+    let digest = provide(config, &bus, &arguments.component, arguments.key.as_deref()).await?;
+    let order = order(&bus, &service, digest.to_string(), "deployed").await?;
+    let Order { digest, revision, is_new } = &order;
+    let (shall_be, already) = if *is_new { ("shall be", "") } else { ("is at", " already") };
+    println!("{service} {shall_be} {}{already} (generation {revision})", short(digest));
+    wait_unless(arguments.no_wait, &bus, &service, *revision, arguments.timeout).await
+}
+
+/// What shall run of a service.
+pub struct Order {
+    pub digest: String,
+    pub revision: u64,
+    /// False when it was so before.
+    pub is_new: bool,
+}
+
+/// Makes a file what shall run, without a word; returns when every host has dealt with it, and fails with the reason of
+/// the first that does not take it.
+pub async fn replace(
+    config: &Config,
+    bus: &Bus,
+    service: &ServiceName,
+    component: &str,
+    reason: &str,
+    timeout: Duration,
+) -> anyhow::Result<Order> {
+    let digest = provide(config, bus, component, None).await?;
+    let order = order(bus, service, digest.to_string(), reason).await?;
+    let statuses = settle(bus, service, order.revision, timeout).await?;
+    match refusal(&statuses, order.revision) {
+        None => Ok(order),
+        Some(reason) => bail!("{reason}"),
     }
-    let revision = desired.advance(&service, &current, &digest, who(), "deployed".to_owned()).await?;
-    println!("{service} shall be {} (generation {revision})", short(&digest));
-    wait_unless(arguments.no_wait, &bus, &service, revision, arguments.timeout).await
+}
+
+async fn order(bus: &Bus, service: &ServiceName, digest: String, reason: &str) -> anyhow::Result<Order> {
+    let desired = DesiredState::open(bus).await?;
+    let current = desired.get(service).await?;
+    if current.desired.as_ref().is_some_and(|current| current.digest == digest) {
+        return Ok(Order { digest, revision: current.revision, is_new: false });
+    }
+    let revision = desired.advance(service, &current, &digest, who(), reason.to_owned()).await?;
+    Ok(Order { digest, revision, is_new: true })
 }
 
 pub async fn roll_back(config: &Config, arguments: RollbackArguments) -> anyhow::Result<()> {
@@ -67,7 +100,7 @@ pub async fn roll_back(config: &Config, arguments: RollbackArguments) -> anyhow:
     wait_unless(false, &bus, &service, revision, arguments.timeout).await
 }
 
-fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName> {
+pub fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName> {
     let service = ServiceName::parse(name).with_context(|| format!("{name:?} is not a service name"))?;
     if config.service(&service).is_none() {
         bail!("{service} is not in the configuration: add [services.{service}] with its grants");
@@ -75,7 +108,7 @@ fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName> {
     Ok(service)
 }
 
-fn short(digest: &str) -> &str {
+pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
@@ -93,20 +126,26 @@ async fn wait_unless(
     if no_wait {
         return Ok(());
     }
-    let until = Instant::now() + Duration::from_secs(timeout);
+    let statuses = settle(bus, service, revision, Duration::from_secs(timeout)).await?;
+    report(&statuses, revision)
+}
+
+/// What the hosts say of a service once all of them have dealt with a revision.
+async fn settle(
+    bus: &Bus,
+    service: &ServiceName,
+    revision: u64,
+    timeout: Duration,
+) -> anyhow::Result<Vec<(String, ServiceStatus)>> {
+    let until = Instant::now() + timeout;
     loop {
         let statuses = statuses(hosts(bus).await?, service);
-        if statuses.is_empty() {
-            println!("no host runs now; the first one that starts will take it");
-            return Ok(());
-        }
-        if statuses.iter().all(|(_, status)| is_settled(status, revision)) {
-            return report(&statuses, revision);
-        }
+        let Some((host, status)) = statuses.iter().find(|(_, status)| !is_settled(status, revision)) else {
+            return Ok(statuses);
+        };
         if Instant::now() > until {
-            let waiting = statuses.iter().find(|(_, status)| !is_settled(status, revision));
-            let reason = waiting.map(|(host, status)| format!("{host}: {:?}, {}", status.state, status.reason));
-            bail!("not all hosts are done after {timeout} s ({})", reason.unwrap_or_default());
+            let seconds = timeout.as_secs();
+            bail!("not all hosts are done after {seconds} s ({host}: {:?}, {})", status.state, status.reason);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -125,18 +164,25 @@ fn is_settled(status: &ServiceStatus, revision: u64) -> bool {
 }
 
 fn report(statuses: &[(String, ServiceStatus)], revision: u64) -> anyhow::Result<()> {
-    let mut refused = None;
-    for (host, status) in statuses {
-        // A later revision is a host that went back, or another operator.
-        if status.state == State::Refused || status.revision > revision {
-            refused = Some(format!("{host}: {}", status.reason));
-        } else {
-            let version = status.serving.as_ref().map(|serving| serving.version.as_str()).unwrap_or_default();
-            println!("{host}: {} {version} serves", status.service);
-        }
+    if statuses.is_empty() {
+        println!("no host runs now; the first one that starts will take it");
     }
-    match refused {
+    for (host, status) in statuses.iter().filter(|(_, status)| !is_refused(status, revision)) {
+        let version = status.serving.as_ref().map(|serving| serving.version.as_str()).unwrap_or_default();
+        println!("{host}: {} {version} serves", status.service);
+    }
+    match refusal(statuses, revision) {
         None => Ok(()),
         Some(reason) => bail!("not taken; what served before still serves. {reason}"),
     }
+}
+
+fn refusal(statuses: &[(String, ServiceStatus)], revision: u64) -> Option<String> {
+    let (host, status) = statuses.iter().find(|(_, status)| is_refused(status, revision))?;
+    Some(format!("{host}: {}", status.reason))
+}
+
+/// A later revision is a host that went back, or another operator.
+fn is_refused(status: &ServiceStatus, revision: u64) -> bool {
+    status.state == State::Refused || status.revision > revision
 }

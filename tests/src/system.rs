@@ -19,8 +19,9 @@ use crate::machine::{component, repository, room};
 use crate::nats::Nats;
 use crate::postgres::Postgres;
 use crate::rest::Rest;
+use crate::server::Server;
 use crate::topic::Topic;
-use crate::ward::{Bridge, Environment, Host, command, folder, said, services};
+use crate::ward::{Bridge, Environment, Host, command, folder, running, said, services};
 use crate::within;
 
 /// What a system shall be made of.
@@ -52,6 +53,13 @@ impl Plan {
         self.services.push("hostile");
         self.deployed.push("hostile");
         self.hosts.iter_mut().for_each(|services| services.push("hostile"));
+        self
+    }
+
+    /// With the component of `examples/letters-js` on every host.
+    pub fn letters(mut self) -> Self {
+        self.services.push("letters");
+        self.hosts.iter_mut().for_each(|services| services.push("letters"));
         self
     }
 
@@ -224,6 +232,13 @@ impl System {
 
     pub async fn try_command(&self, arguments: &[&str]) -> Output {
         self.command_with_input(arguments, "").await
+    }
+
+    /// Starts a command that goes on until it is stopped, with more in its environment.
+    pub fn running(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let add = |all: Environment, (name, value): &(&str, &str)| all.with(name, value);
+        let environment = environment.iter().fold(self.environment.clone(), add);
+        running(arguments, &self.services, &environment, self.folder.path())
     }
 
     /// Runs a command that reads from its standard input.

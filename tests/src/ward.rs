@@ -33,12 +33,19 @@ const HOSTILE: &str = r#"
     limits = { time_ms = 1000, concurrency = 4, queue = 2, memory_mb = 16 }
 "#;
 
-/// The configuration that is deployed, with these services of it; `hostile` may be one.
+/// What the component of `examples/letters-js` is granted, as its README says.
+const LETTERS: &str = r#"
+    grants = ["call", "context", "log"]
+    call = ["clinic:patient/patients"]
+"#;
+
+/// The configuration that is deployed, with these services of it; `hostile` and `letters` may be among them.
 pub fn configuration(services: &[&str]) -> String {
     let text = std::fs::read_to_string(repository().join("deploy/ward.toml")).unwrap();
     let mut table: toml::Table = text.parse().unwrap();
     let toml::Value::Table(all) = &mut table["services"] else { panic!("deploy/ward.toml has no services") };
     all.insert("hostile".to_owned(), toml::from_str(HOSTILE).unwrap());
+    all.insert("letters".to_owned(), toml::from_str(LETTERS).unwrap());
     all.retain(|name, _| services.contains(&name));
     assert_eq!(all.len(), services.len(), "not all of {services:?} are known");
     table.to_string()
@@ -190,6 +197,12 @@ pub async fn command(
     })
     .await
     .unwrap()
+}
+
+/// Starts a command that goes on until it is stopped; its log has all that it says.
+pub fn running(arguments: &[&str], services: &[&str], environment: &Environment, folder: &Path) -> Server {
+    let name = crate::unique("command");
+    Server::start(ward(&name, arguments, &configuration(services), environment, folder))
 }
 
 /// What a command said, for messages.

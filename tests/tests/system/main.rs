@@ -12,6 +12,7 @@
 
 mod artifacts;
 mod crashes;
+mod dev;
 mod documentation;
 mod events;
 mod grpc;
@@ -19,6 +20,7 @@ mod hostile;
 mod hosts;
 mod idempotency;
 mod kafka;
+mod languages;
 mod limits;
 mod login;
 mod old_system;

@@ -1,17 +1,20 @@
-//! The doors of a component. A component implements the traits here for one empty type and names them in [`crate::export!`]:
+//! The doors of a component, and the interfaces between components. A [`crate::service!`] opens its doors by itself; a component that is more than
+//! that implements the traits here for one empty type and names them in [`crate::export!`]:
 //!
 //! ```ignore
 //! struct Billing;
 //! ward_sdk::export!(Billing: described, served, subscribed);
 //! ```
 //!
-//! A service interface of its own (`clinic:…`) it generates and exports itself, with [`crate::wit_bindgen`].
+//! The interfaces of other services that it calls, and its own that others call (`clinic:…`), stand in a world of the component's own `wit/`;
+//! [`crate::contracts!`] makes Rust of them.
 
 use crate::bindings::failures::ward::call::errors;
 use crate::description::Component;
 use crate::events::{Disposition, Event};
 use crate::http::{Request, Response};
 use crate::ports::StoreError;
+use crate::problem::Problem;
 
 pub use errors::Failure;
 
@@ -44,6 +47,58 @@ impl From<StoreError> for Failure {
         crate::log::error("a call failed in the store", &[("reason", &error.to_string())]);
         Self::Failed
     }
+}
+
+/// What a caller of a REST route can be told when another service did not answer. The reason is logged.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        crate::error!("another service did not answer", failure = failure.reason());
+        match failure {
+            Failure::Refused => Self::new(500),
+            _ => Self::unavailable(),
+        }
+    }
+}
+
+impl Failure {
+    /// As the contract names it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::DeadlineExceeded => "deadline-exceeded",
+            Self::Overloaded => "overloaded",
+            Self::Trapped => "trapped",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Makes a module `contracts` of a WIT world: the interfaces that it imports are functions to call, those that it exports are traits to
+/// implement, and open with `contracts!(open TYPE)`. The folders are searched for the packages, the world's own last.
+///
+/// ```ignore
+/// ward_sdk::contracts!("clinic:library-component/library" in "../../wit", "wit");
+/// use contracts::clinic::readers::readers;
+/// ```
+#[macro_export]
+macro_rules! contracts {
+    ($world:literal in $($folder:literal),+) => {
+        #[expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
+        mod contracts {
+            ward_sdk::wit_bindgen::generate!({
+                path: [$($folder),+],
+                world: $world,
+                generate_all,
+                with: { "ward:call/errors@0.1.0": ward_sdk::bindings::failures::ward::call::errors },
+                runtime_path: "ward_sdk::wit_bindgen::rt",
+                pub_export_macro: false,
+                export_macro_name: "open_contracts",
+            });
+
+            pub(crate) use open_contracts;
+        }
+    };
 }
 
 /// Opens the doors named: `export!(Type: described, served, subscribed, seeded)`.

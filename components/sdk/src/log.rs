@@ -1,6 +1,10 @@
 //! Lines for the operator. Grant: `log`.
 //!
-//! Name the id of a record, never its content.
+//! Name the id of a record, never its content. The macros take fields of any type that can be displayed:
+//!
+//! ```ignore
+//! ward_sdk::info!("lent", loan = loan.id, days = 14);
+//! ```
 
 use crate::bindings::capabilities::ward::host::log::{Level, write};
 
@@ -18,6 +22,39 @@ pub fn warn(message: &str, fields: &[(&str, &str)]) {
 
 pub fn error(message: &str, fields: &[(&str, &str)]) {
     line(Level::Error, message, fields);
+}
+
+/// A line at one level; for the macros.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! log_line {
+    ($level:ident, $message:literal $(, $field:ident = $value:expr)* $(,)?) => {
+        $crate::log::$level($message, &[$((stringify!($field), &$value.to_string())),*])
+    };
+}
+
+/// A line for whoever debugs: `debug!("message", field = value)`.
+#[macro_export]
+macro_rules! debug {
+    ($($line:tt)+) => { $crate::log_line!(debug, $($line)+) };
+}
+
+/// A line for the operator: `info!("message", field = value)`.
+#[macro_export]
+macro_rules! info {
+    ($($line:tt)+) => { $crate::log_line!(info, $($line)+) };
+}
+
+/// Something that somebody should look at: `warn!("message", field = value)`.
+#[macro_export]
+macro_rules! warn {
+    ($($line:tt)+) => { $crate::log_line!(warn, $($line)+) };
+}
+
+/// Something that failed: `error!("message", field = value)`.
+#[macro_export]
+macro_rules! error {
+    ($($line:tt)+) => { $crate::log_line!(error, $($line)+) };
 }
 
 fn line(level: Level, message: &str, fields: &[(&str, &str)]) {

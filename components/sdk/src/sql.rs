@@ -86,6 +86,39 @@ tuple_from_row!(A B C D E F G H);
 tuple_from_row!(A B C D E F G H I);
 tuple_from_row!(A B C D E F G H I J);
 
+/// The cells of one row, in the order of its columns; for [`row!`](crate::row!).
+#[doc(hidden)]
+pub struct Cells(std::vec::IntoIter<Value>);
+
+impl Cells {
+    pub fn of(cells: Vec<Value>) -> Self {
+        Self(cells.into_iter())
+    }
+
+    pub fn read<T: FromCell>(&mut self) -> Result<T, StoreError> {
+        T::from_cell(self.0.next().ok_or_else(|| misread("fewer columns than asked for"))?)
+    }
+
+    pub fn end(mut self) -> Result<(), StoreError> {
+        self.0.next().map_or(Ok(()), |_| Err(misread("more columns than asked for")))
+    }
+}
+
+/// Makes a row of a struct: `row!(Loan { id, book_id })` reads the columns in this order.
+#[macro_export]
+macro_rules! row {
+    ($name:ident { $($field:ident),+ $(,)? }) => {
+        impl $crate::sql::FromRow for $name {
+            fn from_row(cells: Vec<$crate::sql::Value>) -> Result<Self, $crate::ports::StoreError> {
+                let mut cells = $crate::sql::Cells::of(cells);
+                let row = Self { $($field: cells.read()?),+ };
+                cells.end()?;
+                Ok(row)
+            }
+        }
+    };
+}
+
 pub trait FromCell: Sized {
     fn from_cell(cell: Value) -> Result<Self, StoreError>;
 }
@@ -194,6 +227,22 @@ mod tests {
         assert!(rows().one::<(i64, String)>().is_err());
         assert!(rows().one::<(i64, i64, i64)>().is_err());
         assert_eq!(rows().one::<(i64, i64)>(), Ok((1, 2)));
+    }
+
+    #[derive(Debug, PartialEq)]
+    struct Pair {
+        count: i64,
+        name: String,
+    }
+
+    crate::row!(Pair { count, name });
+
+    #[test]
+    fn a_struct_is_a_row_of_its_columns() {
+        let rows = |row: Vec<Value>| Rows(vec![row]).one::<Pair>();
+        assert_eq!(rows(vec![7_i64.into(), "a".into()]), Ok(Pair { count: 7, name: "a".to_owned() }));
+        assert!(rows(vec![7_i64.into()]).is_err());
+        assert!(rows(vec![7_i64.into(), "a".into(), Value::Null]).is_err());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, Duration, Month, OffsetDateTime, UtcOffset};
+use serde::{Serialize, Serializer};
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z. Written in RFC 3339, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +15,12 @@ impl Timestamp {
     pub fn date(self, utc_offset_minutes: i32) -> Option<Date> {
         let offset = UtcOffset::from_whole_seconds(utc_offset_minutes.checked_mul(60)?).ok()?;
         Some(self.utc()?.checked_to_offset(offset)?.date())
+    }
+
+    /// RFC 3339, with any offset; what is finer than a microsecond is cut off.
+    pub fn parse(text: &str) -> Option<Self> {
+        let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(instant.unix_timestamp_nanos() / 1000).ok().map(Self)
     }
 
     fn utc(self) -> Option<OffsetDateTime> {
@@ -27,6 +35,12 @@ impl fmt::Display for Timestamp {
         };
         let (hour, minute, second, micro) = utc.time().as_hms_micro();
         write!(formatter, "{}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z", write_date(utc.date()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -75,6 +89,15 @@ mod tests {
     fn writes_instants_in_utc() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Timestamp(1_767_225_599_000_001).to_string(), "2025-12-31T23:59:59.000001Z");
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        for instant in [Timestamp(0), Timestamp(1_767_225_599_000_001)] {
+            assert_eq!(Timestamp::parse(&instant.to_string()), Some(instant));
+        }
+        assert_eq!(Timestamp::parse("1970-01-01T01:00:00+01:00"), Some(Timestamp(0)));
+        assert_eq!(Timestamp::parse("1970-01-01"), None);
     }
 
     #[test]

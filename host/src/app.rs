@@ -1,6 +1,7 @@
 //! The composition root: the one place that sees everything.
 
 mod background;
+mod openings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,20 +12,21 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use self::background::Background;
+use self::openings::Opener;
 use crate::artifacts::{Artifacts, PublicKey};
 use crate::bus::Bus;
 use crate::calls::client::Client;
 use crate::calls::worker::{Workers, drained};
 use crate::capabilities::HostServices;
-use crate::config::{Capability, Config, ServiceConfig};
+use crate::config::Config;
 use crate::engine::{Compiler, Engine};
 use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::metrics::Metrics;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
-use crate::services::{Service, Supervisor, Swapper, Watch};
-use crate::store::{Database, RoleSecret};
+use crate::services::{Service, Services, Supervisor, Swapper, Watch};
+use crate::store::RoleSecret;
 
 /// A running host.
 pub struct App {
@@ -32,6 +34,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     changed: watch::Receiver<()>,
     alarms: mpsc::UnboundedReceiver<Arc<Watch>>,
+    news: mpsc::UnboundedReceiver<Arc<Service>>,
 }
 
 impl App {
@@ -51,28 +54,33 @@ impl App {
 
         let (raise_alarm, alarms) = mpsc::unbounded_channel();
         let secret = RoleSecret::read(&config.database.secret_file)?;
-        let open = |service: &ServiceConfig| -> anyhow::Result<Arc<Service>> {
-            let wants_store = service.grants.capabilities.contains(&Capability::Sql);
-            let database = wants_store.then(|| Database::new(&config.database, &secret, &service.name)).transpose()?;
-            let (host, database) = (host_services.clone(), database.map(Arc::new));
-            Ok(Arc::new(Service::new(service.clone(), host, database, config.store.reruns, raise_alarm.clone())))
-        };
-        let services: Vec<Arc<Service>> = config.services.iter().map(open).collect::<anyhow::Result<_>>()?;
+        let opener = Opener { config: config.clone(), secret, host: host_services, alarms: raise_alarm };
+        let (services, news) = Services::new();
+        let services = Arc::new(services);
+        for service in &config.services {
+            services.add(opener.open(service)?);
+        }
+        // What a component brings for itself counts once it was deployed.
+        for service in &config.offered {
+            if desired.get(&service.name).await?.desired.is_some() {
+                services.add(opener.open(service)?);
+            }
+        }
 
         let engine = Arc::new(Engine::new(&config.engine)?);
         let executable = std::path::PathBuf::from("/proc/self/exe");
         let compiler = Compiler::new(engine.clone(), &config.engine, &config.host.cache_dir, executable)?;
-        let wakes = Wakes::new(bus.clone(), host.clone(), services.iter().map(|service| &service.name));
-        let wakes = Arc::new(wakes);
+        let wakes = Arc::new(Wakes::new(bus.clone(), host.clone()));
         let (changed_sender, changed) = watch::channel(());
         let supervisor = Arc::new(Supervisor {
             host: host.clone(),
+            openings: Arc::new(opener),
             swapper: Swapper {
                 engine,
                 compiler,
                 desired,
                 artifacts,
-                services: services.iter().map(|service| (service.name.clone(), service.clone())).collect(),
+                services: services.clone(),
                 swap: config.swap.clone(),
                 development: config.is_development(),
             },
@@ -101,7 +109,7 @@ impl App {
             supervisor,
             metrics,
         };
-        Ok(Self { background, gateway, changed, alarms })
+        Ok(Self { background, gateway, changed, alarms, news })
     }
 
     /// Serves until `shutdown` ends, then drains within `host.drain_s`.
@@ -113,7 +121,7 @@ impl App {
         })?;
         self.announce(&listener)?;
         self.background.supervisor.look_ahead().await?;
-        self.background.clone().begin();
+        self.background.clone().begin(self.news);
         tokio::spawn(self.gateway.clone().follow(self.changed));
         tokio::spawn(self.background.supervisor.clone().run(self.alarms));
 
@@ -128,17 +136,17 @@ impl App {
         let _ = began_closing.await;
         tracing::info!("shutting down: finishing what is under way");
         let until = Instant::now() + drain;
-        let stopping =
-            self.background.services.iter().map(|service| self.background.supervisor.consumers.stop(service));
+        let services = self.background.services.all();
+        let stopping = services.iter().map(|service| self.background.supervisor.consumers.stop(service));
         let events = tokio::time::timeout_at(until.into(), join_all(stopping));
         // The gateway's last requests may need the services of this very host.
         let _ = tokio::join!(serving, events);
-        for service in &self.background.services {
+        for service in &services {
             self.background.supervisor.workers.stop(service).await;
         }
-        let left = drained(self.background.services.iter(), until).await;
+        let left = drained(services.iter(), until).await;
         self.background.bus.flush().await;
-        for database in self.background.services.iter().filter_map(|service| service.database.as_ref()) {
+        for database in services.iter().filter_map(|service| service.database.as_ref()) {
             let _ = tokio::time::timeout(Duration::from_millis(500), database.close()).await;
         }
         tracing::info!(left, "stopped");
@@ -154,7 +162,7 @@ impl App {
             "http.body_bytes and twice http.header_bytes ({request}) do not fit into one NATS message ({payload}): \
              lower them, or raise max_payload in the server's configuration"
         );
-        for service in &self.background.services {
+        for service in self.background.services.all() {
             let response = service.config.limits.response_bytes;
             anyhow::ensure!(
                 response < payload,

@@ -33,7 +33,12 @@ pub struct Config {
     pub artifacts: Artifacts,
     pub events: Events,
     pub swap: Swap,
+    /// Those that the operator wrote down.
     pub services: Vec<ServiceConfig>,
+    /// Those that components bring themselves, in development; each counts once it was deployed.
+    pub offered: Vec<ServiceConfig>,
+    /// Where it was read from.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -185,7 +190,9 @@ pub struct Swap {
 impl Config {
     /// Reads defaults, file and environment, in this order.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::from_settings(&Settings::load(path)?)
+        let mut config = Self::from_settings(&Settings::load(path)?)?;
+        config.file = path.map(Path::to_owned);
+        Ok(config)
     }
 
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
@@ -205,7 +212,9 @@ impl Config {
             artifacts: settings.section("artifacts")?,
             events: settings.section("events")?,
             swap: settings.section("swap")?,
-            services: services::parse(settings)?,
+            services: services::parse(settings, "services")?,
+            offered: services::parse(settings, ward_config::OFFERED)?,
+            file: None,
         };
         config.validate()?;
         Ok(config)
@@ -241,7 +250,11 @@ impl Config {
 
     /// The settings of a service that may run here.
     pub fn service(&self, name: &ServiceName) -> Option<&ServiceConfig> {
-        self.services.iter().find(|service| service.name == *name)
+        self.all_services().find(|service| service.name == *name)
+    }
+
+    pub fn all_services(&self) -> impl Iterator<Item = &ServiceConfig> {
+        self.services.iter().chain(&self.offered)
     }
 
     pub fn is_development(&self) -> bool {

@@ -36,7 +36,7 @@ use crate::config;
 use crate::events::Wakes;
 use crate::metrics::Metrics;
 use crate::security::Tokens;
-use crate::services::Service;
+use crate::services::{Service, Services};
 use limits::RateLimit;
 
 /// What every request needs.
@@ -45,7 +45,7 @@ pub struct Gateway {
     pub public_url: String,
     pub client: Client,
     pub tokens: Arc<Tokens>,
-    pub services: Vec<Arc<Service>>,
+    pub services: Arc<Services>,
     pub routes: ArcSwap<RouteTable>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
@@ -62,7 +62,7 @@ pub struct Parts {
     pub public_url: String,
     pub client: Client,
     pub tokens: Arc<Tokens>,
-    pub services: Vec<Arc<Service>>,
+    pub services: Arc<Services>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
 }
@@ -93,7 +93,7 @@ impl Gateway {
             tokio::select! {
                 changed = changed.changed() => match changed {
                     Ok(()) => {
-                        let serving = self.services.iter().filter_map(|service| service.current());
+                        let serving = self.services.all().into_iter().filter_map(|service| service.current());
                         self.routes.store(Arc::new(RouteTable::of(&serving.collect::<Vec<_>>(), &self.public_url)));
                     }
                     Err(_) => return,
@@ -110,7 +110,7 @@ impl Gateway {
             None => service.is_coming(),
             Some(generation) => !routes.has(service.name.as_str(), generation.number),
         };
-        match self.services.iter().find(is_coming) {
+        match self.services.all().iter().find(is_coming) {
             Some(service) => problem::starting(service.name.as_str()),
             None => problem::unknown_route(),
         }

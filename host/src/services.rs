@@ -17,13 +17,15 @@
 
 pub mod desired;
 mod generation;
+mod registry;
 mod service;
 mod status;
 mod supervisor;
 mod swap;
 
 pub use generation::{Generation, Matched};
+pub use registry::Services;
 pub use service::{Place, Service, Standing, Verdict, Watch};
 pub use status::{HostStatus, ServiceStatus, Serving, State};
-pub use supervisor::Supervisor;
+pub use supervisor::{Openings, Supervisor};
 pub use swap::{NotTaken, Swapper};

@@ -30,9 +30,14 @@ pub enum ConfigError {
     UnknownSection(String),
     #[error("in the section [{section}]: {message}")]
     Invalid { section: String, message: String },
+    #[error("{path} has [{section}], and may have sections [services.NAME] only: the rest is the operator's")]
+    Included { path: PathBuf, section: String },
     #[error("the environment variable {name} must be {expected}, not {value:?}")]
     Environment { name: String, expected: &'static str, value: String },
 }
+
+/// The section that holds the services that components bring themselves, in the shape of `[services]`.
+pub const OFFERED: &str = "offered";
 
 /// All settings, layered.
 #[derive(Debug, Clone)]
@@ -45,11 +50,27 @@ impl Settings {
             Some(path) => Some(path.to_owned()),
             None => Some(PathBuf::from("ward.toml")).filter(|path| path.exists()),
         };
-        let file = match path {
-            None => String::new(),
-            Some(path) => std::fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable { path, source })?,
-        };
-        Self::layer(&file, &std::env::vars().collect())
+        let file = path.as_deref().map(read).transpose()?.unwrap_or_default();
+        let mut settings = Self::layer(&file, &std::env::vars().collect())?;
+        settings.include(path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")))?;
+        Ok(settings)
+    }
+
+    /// In development: the services that stand in the files of `development.include`. What the operator wrote down wins.
+    fn include(&mut self, folder: &Path) -> Result<(), ConfigError> {
+        if self.section::<String>("profile")? != "development" {
+            return Ok(());
+        }
+        let mut offered = Table::new();
+        for pattern in self.section::<Vec<String>>("development.include")? {
+            for path in matching(&folder.join(pattern)) {
+                offered.extend(services_of(&path)?);
+            }
+        }
+        let known: Table = self.section("services")?;
+        offered.retain(|name, _| !known.contains_key(name));
+        self.0.insert(OFFERED.to_owned(), Value::Table(offered));
+        Ok(())
     }
 
     /// Layers the text of a file and an environment over the defaults.
@@ -84,6 +105,42 @@ impl Settings {
             section: path.to_owned(),
             message: error.message().to_owned(),
         })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+/// The files that a pattern stands for: a component of the path that is `*` is any directory. Those that are not there are passed over.
+fn matching(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        found = match part.as_os_str() == "*" {
+            false => found.into_iter().map(|path| path.join(part)).collect(),
+            true => found.iter().flat_map(|path| directories(path)).collect(),
+        };
+    }
+    found.retain(|path| path.is_file());
+    found
+}
+
+fn directories(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut directories: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    directories.sort();
+    directories
+}
+
+/// The sections `[services.NAME]` of a file that has nothing else.
+fn services_of(path: &Path) -> Result<Table, ConfigError> {
+    let origin = path.display().to_string();
+    let mut file = parse(&origin, &read(path)?)?;
+    let services = file.remove("services");
+    match (services, file.keys().next()) {
+        (_, Some(other)) => Err(ConfigError::Included { path: path.to_owned(), section: other.clone() }),
+        (Some(Value::Table(services)), None) => Ok(services),
+        _ => Ok(Table::new()),
     }
 }
 
@@ -186,6 +243,43 @@ mod tests {
         assert!(unknown.contains("cots"), "{unknown}");
         let wrong = Settings::layer("", &environment(&[("WARD_PASSWORDS_COST", "much")])).unwrap_err().to_string();
         assert!(wrong.contains("WARD_PASSWORDS_COST"), "{wrong}");
+    }
+
+    /// Two components and an operator's file, which names one of them too.
+    fn workspace(profile: &str, service: &str) -> Result<Settings, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("deploy/ward.toml", "[development]\ninclude = [\"../components/*/service.toml\"]\n[services.a]\nx = 1"),
+            ("components/a/service.toml", "[services.a]\nx = 2"),
+            ("components/b/service.toml", service),
+            ("components/c/other.toml", "not toml"),
+        ] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let file = std::fs::read_to_string(folder.path().join("deploy/ward.toml")).unwrap();
+        let mut settings = Settings::layer(&file, &environment(&[("WARD_PROFILE", profile)]))?;
+        settings.include(&folder.path().join("deploy"))?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn components_bring_their_services_in_development_only() {
+        let offered = |profile: &str| {
+            let settings = workspace(profile, "[services.b]\nx = 3").unwrap();
+            settings.section::<Table>(OFFERED).unwrap().to_string()
+        };
+        assert_eq!(offered("development").trim(), "[b]\nx = 3");
+        assert_eq!(offered("production").trim(), "");
+    }
+
+    #[test]
+    fn a_component_brings_its_service_and_nothing_else() {
+        let error = workspace("development", "[gateway]\nlisten = \"x\"").unwrap_err().to_string();
+        assert!(error.contains("components/b/service.toml has [gateway]"), "{error}");
+        let error = workspace("development", "nothing").unwrap_err().to_string();
+        assert!(error.contains("components/b/service.toml is not valid TOML"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use tokio::sync::mpsc;
 use ward_proto::call::subject;
 
 use crate::bus::{Bus, BusError, Headers};
@@ -11,7 +12,7 @@ use crate::config::{self, Config};
 use crate::events::{Relay, Wakes};
 use crate::metrics::Metrics;
 use crate::security::Tokens;
-use crate::services::{HostStatus, Service, ServiceStatus, Supervisor};
+use crate::services::{HostStatus, Service, ServiceStatus, Services, Supervisor};
 use crate::store::housekeep;
 
 /// How often keys are looked for, and how often what waits is counted.
@@ -25,7 +26,7 @@ pub(super) struct Background {
     pub host: String,
     pub began: Instant,
     pub bus: Arc<Bus>,
-    pub services: Vec<Arc<Service>>,
+    pub services: Arc<Services>,
     pub tokens: Arc<Tokens>,
     pub wakes: Arc<Wakes>,
     pub supervisor: Arc<Supervisor>,
@@ -33,13 +34,14 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Begins all of it; it ends with the process.
-    pub fn begin(self) {
-        for service in self.services.iter().filter(|service| service.database.is_some()) {
-            tokio::spawn(self.wakes.clone().announce(service.clone()));
-            tokio::spawn(keep_house(service.clone(), self.config.store.clone()));
-            self.begin_relay(service);
-        }
+    /// Begins all of it; it ends with the process. What each service needs begins when the service comes.
+    pub fn begin(self, mut services: mpsc::UnboundedReceiver<Arc<Service>>) {
+        let background = self.clone();
+        tokio::spawn(async move {
+            while let Some(service) = services.recv().await {
+                background.begin_for(&service);
+            }
+        });
         tokio::spawn(reported("wakes", self.wakes.clone().hear()));
         let supervisor = self.supervisor.clone();
         tokio::spawn(reported("cancellations", async move { supervisor.workers.hear_cancellations().await }));
@@ -48,15 +50,17 @@ impl Background {
         tokio::spawn(self.observe());
     }
 
-    fn begin_relay(&self, service: &Arc<Service>) {
-        let Some(news) = self.wakes.of(service.name.as_str()) else {
+    fn begin_for(&self, service: &Arc<Service>) {
+        if service.database.is_none() {
             return;
-        };
+        }
+        tokio::spawn(self.wakes.clone().announce(service.clone()));
+        tokio::spawn(keep_house(service.clone(), self.config.store.clone()));
         let relay = Relay {
             bus: self.bus.clone(),
             service: service.clone(),
             config: self.config.events.clone(),
-            news,
+            news: self.wakes.of(service.name.as_str()),
             metrics: self.metrics.clone(),
         };
         tokio::spawn(relay.run());
@@ -82,7 +86,7 @@ impl Background {
             gateway: self.config.gateway.listen.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_s: self.began.elapsed().as_secs(),
-            services: self.services.iter().map(|service| ServiceStatus::of(service)).collect(),
+            services: self.services.all().iter().map(|service| ServiceStatus::of(service)).collect(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Background {
         let mut pause = tokio::time::interval(METRICS_PAUSE);
         loop {
             pause.tick().await;
-            for service in &self.services {
+            for service in self.services.all() {
                 let Some(database) = &service.database else { continue };
                 if let Ok(events) = database.waiting_events().await {
                     self.metrics.set_waiting(service.name.as_str(), events);

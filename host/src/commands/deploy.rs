@@ -139,12 +139,19 @@ async fn settle(
 ) -> anyhow::Result<Vec<(String, ServiceStatus)>> {
     let until = Instant::now() + timeout;
     loop {
-        let statuses = statuses(hosts(bus).await?, service);
-        let Some((host, status)) = statuses.iter().find(|(_, status)| !is_settled(status, revision)) else {
+        let hosts = hosts(bus).await?;
+        // A host that does not know of the service yet looks for it.
+        let is_expected = !hosts.is_empty();
+        let statuses = statuses(hosts, service);
+        let unsettled = statuses.iter().find(|(_, status)| !is_settled(status, revision));
+        if unsettled.is_none() && !(is_expected && statuses.is_empty()) {
             return Ok(statuses);
-        };
+        }
         if Instant::now() > until {
             let seconds = timeout.as_secs();
+            let Some((host, status)) = unsettled else {
+                bail!("no host takes it: is [services.{service}] in the configuration that the hosts read?");
+            };
             bail!("not all hosts are done after {seconds} s ({host}: {:?}, {})", status.state, status.reason);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

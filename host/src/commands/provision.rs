@@ -20,7 +20,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     }
     let secret = RoleSecret::read(&config.database.secret_file)?;
     provision(config, &secret, |line| eprintln!("ward: {line}")).await?;
-    let names: Vec<&str> = config.services.iter().map(|service| service.name.as_str()).collect();
+    let names: Vec<&str> = config.all_services().map(|service| service.name.as_str()).collect();
     println!("databases and roles are ready for {}", names.join(", "));
     Ok(())
 }

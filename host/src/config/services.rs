@@ -134,13 +134,14 @@ struct Written {
     limits: toml::Table,
 }
 
-pub(super) fn parse(settings: &Settings) -> Result<Vec<ServiceConfig>, ConfigError> {
-    let names: BTreeMap<String, toml::Value> = settings.section("services")?;
-    names.keys().map(|name| service(settings, name)).collect()
+/// The services below one section.
+pub(super) fn parse(settings: &Settings, section: &str) -> Result<Vec<ServiceConfig>, ConfigError> {
+    let names: BTreeMap<String, toml::Value> = settings.section(section)?;
+    names.keys().map(|name| service(settings, section, name)).collect()
 }
 
-fn service(settings: &Settings, name: &str) -> Result<ServiceConfig, ConfigError> {
-    let section = format!("services.{name}");
+fn service(settings: &Settings, section: &str, name: &str) -> Result<ServiceConfig, ConfigError> {
+    let section = format!("{section}.{name}");
     let written: Written = settings.section(&section)?;
     let invalid = |message: String| ConfigError::Invalid { section: section.clone(), message };
 

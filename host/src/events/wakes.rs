@@ -4,7 +4,7 @@
 //! the commit, by NATS, at most once in five milliseconds; whoever must not miss one polls as well.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use ward_proto::call::subject;
 
 use crate::bus::{Bus, BusError, Headers};
-use crate::config::ServiceName;
 use crate::services::Service;
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -20,18 +19,18 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub struct Wakes {
     bus: Arc<Bus>,
     host: String,
-    news: BTreeMap<String, watch::Sender<u64>>,
+    news: RwLock<BTreeMap<String, watch::Sender<u64>>>,
 }
 
 impl Wakes {
-    pub fn new<'a>(bus: Arc<Bus>, host: String, services: impl Iterator<Item = &'a ServiceName>) -> Self {
-        let news = services.map(|name| (name.to_string(), watch::channel(0).0)).collect();
-        Self { bus, host, news }
+    pub fn new(bus: Arc<Bus>, host: String) -> Self {
+        Self { bus, host, news: RwLock::default() }
     }
 
     /// Changes whenever the service committed, on whatever host.
-    pub fn of(&self, service: &str) -> Option<watch::Receiver<u64>> {
-        self.news.get(service).map(watch::Sender::subscribe)
+    pub fn of(&self, service: &str) -> watch::Receiver<u64> {
+        let mut news = self.news.write().unwrap_or_else(PoisonError::into_inner);
+        news.entry(service.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     /// Tells everybody of the commits of this host, for ever.
@@ -58,7 +57,8 @@ impl Wakes {
     }
 
     fn ring(&self, service: &str) {
-        if let Some(news) = self.news.get(service) {
+        let news = self.news.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(news) = news.get(service) {
             news.send_modify(|count| *count = count.wrapping_add(1));
         }
     }

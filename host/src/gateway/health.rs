@@ -18,7 +18,8 @@ pub async fn alive() -> &'static str {
 /// 200 when every service of the configuration is served, else 503 with what is missing and why.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let routes = gateway.routes.load();
-    let statuses = gateway.services.iter().map(|service| ServiceStatus::of(service));
+    let services = gateway.services.all();
+    let statuses = services.iter().map(|service| ServiceStatus::of(service));
     let missing = statuses.filter(|status| match &status.serving {
         None => true,
         Some(serving) => status.state == ServiceState::Waiting || !routes.has(&status.service, serving.generation),
@@ -33,6 +34,6 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 }
 
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
-    let text = gateway.metrics.render(&gateway.services);
+    let text = gateway.metrics.render(&gateway.services.all());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -28,7 +28,7 @@ pub fn stream(
     token: Option<&str>,
 ) -> Result<Response, Problem> {
     let place = gateway.streams.clone().try_acquire_owned().map_err(|_| problem::busy())?;
-    let news = gateway.wakes.of(&entry.service).ok_or_else(problem::unknown_route)?;
+    let news = gateway.wakes.of(&entry.service);
     let viewer = Viewer {
         service: entry.service.clone(),
         token: token.map(str::to_owned),

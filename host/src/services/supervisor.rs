@@ -13,14 +13,27 @@ use super::swap::{NotTaken, Swapper};
 use super::{Generation, Service};
 use crate::bus::{Change, RegistryError};
 use crate::calls::worker::Workers;
-use crate::config::ServiceName;
+use crate::config::{ServiceConfig, ServiceName};
 use crate::events::Consumers;
 
 /// The pause before something that is missing outside is looked for again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often the configuration is searched for services that shall run and are not in it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Where services come from.
+pub trait Openings: Send + Sync {
+    /// What the operator says of a service now; the configuration is read anew.
+    fn settings(&self, name: &ServiceName) -> Option<ServiceConfig>;
+
+    /// A service that this host did not know of. None as long as the configuration does not have it.
+    fn open(&self, name: &ServiceName) -> Option<Service>;
+}
+
 pub struct Supervisor {
     pub host: String,
+    pub openings: Arc<dyn Openings>,
     pub swapper: Swapper,
     pub workers: Workers,
     pub consumers: Consumers,
@@ -50,7 +63,7 @@ impl Wish {
 impl Supervisor {
     /// Takes note of what shall run, before anybody is told that there is nothing.
     pub async fn look_ahead(&self) -> Result<(), RegistryError> {
-        for service in self.swapper.services.values() {
+        for service in self.swapper.services.all() {
             let current = self.swapper.desired.get(&service.name).await?;
             if current.desired.is_some() {
                 service.set_standing(current.revision.saturating_sub(1), State::Preparing, "not begun yet");
@@ -63,21 +76,46 @@ impl Supervisor {
     pub async fn run(self: Arc<Self>, alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
         tokio::spawn(self.clone().hear_alarms(alarms));
         let mut wishes = HashMap::new();
+        let mut strangers = HashMap::new();
         let mut changes = self.swapper.desired.bucket.watch();
-        while let Some(change) = changes.recv().await {
-            let Some(service) = ServiceName::parse(&change.key).and_then(|name| self.swapper.services.get(&name))
-            else {
-                tracing::warn!(service = change.key, "not in this host's configuration, so it does not run here");
-                continue;
-            };
-            let wish = Wish::of(&change);
-            let sender = wishes.entry(change.key).or_insert_with(|| {
-                let (sender, receiver) = watch::channel(Wish::Nothing(0));
-                tokio::spawn(self.clone().follow(service.clone(), receiver));
-                sender
-            });
-            sender.send_replace(wish);
+        let mut look = tokio::time::interval(LOOK_AGAIN);
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(change) => drop(strangers.insert(change.key.clone(), change)),
+                    None => return,
+                },
+                _ = look.tick(), if !strangers.is_empty() => {}
+            }
+            strangers.retain(|_, change| !self.take_note(&mut wishes, change));
         }
+    }
+
+    /// Hands a wish to whoever follows its service. False as long as this host's configuration does not have the service.
+    fn take_note(self: &Arc<Self>, wishes: &mut HashMap<String, watch::Sender<Wish>>, change: &Change) -> bool {
+        let wish = Wish::of(change);
+        let Some(name) = ServiceName::parse(&change.key) else { return true };
+        let Some(service) = self.find(&name, &wish) else {
+            tracing::debug!(service = change.key, "not in this host's configuration, so it does not run here");
+            return matches!(wish, Wish::Nothing(_));
+        };
+        let sender = wishes.entry(change.key.clone()).or_insert_with(|| {
+            let (sender, receiver) = watch::channel(Wish::Nothing(0));
+            tokio::spawn(self.clone().follow(service, receiver));
+            sender
+        });
+        sender.send_replace(wish);
+        true
+    }
+
+    fn find(&self, name: &ServiceName, wish: &Wish) -> Option<Arc<Service>> {
+        let known = self.swapper.services.get(name);
+        if known.is_some() || matches!(wish, Wish::Nothing(_)) {
+            return known;
+        }
+        let service = self.openings.open(name)?;
+        tracing::info!(service = name.as_str(), "a new service");
+        Some(self.swapper.services.add(service))
     }
 
     /// One service, one wish after another; of several wishes the newest counts.
@@ -135,7 +173,9 @@ impl Supervisor {
         wishes: &mut watch::Receiver<Wish>,
     ) -> Prepared {
         loop {
-            match self.swapper.prepare(service, revision, digest).await {
+            // Grants are read anew with each deployment.
+            let settings = self.openings.settings(&service.name).unwrap_or_else(|| service.config.clone());
+            match self.swapper.prepare(service, &settings, revision, digest).await {
                 Ok(generation) => return Prepared::Ready(Box::new(generation)),
                 Err(error) if !error.is_passing() => return Prepared::NotTaken(error),
                 Err(error) => {
@@ -231,7 +271,7 @@ impl Supervisor {
         while let Some(watch) = alarms.recv().await {
             let failed = &watch.generation;
             let found =
-                ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name).cloned());
+                ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name));
             let Some(service) = found else { continue };
             let reason = format!("went back: generation {} failed its first calls", failed.number);
             tracing::error!(service = service.name.as_str(), generation = failed.number, "{reason}");

@@ -8,12 +8,12 @@ use tokio::sync::Semaphore;
 
 use super::desired::DesiredState;
 use super::service::Watch;
-use super::{Generation, Service};
+use super::{Generation, Service, Services};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::bus::RegistryError;
 use crate::calls::{Call, envelope};
 use crate::capabilities::{CallState, ServiceContext};
-use crate::config::{self, ServiceName};
+use crate::config::{self, ServiceConfig};
 use crate::engine::{CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke};
 use crate::store::{MigrateError, Migration, StoreError, Work, WorkLimits, migrate, seeded_once};
 use crate::values::disagreement;
@@ -66,17 +66,23 @@ pub struct Swapper {
     pub compiler: Compiler,
     pub desired: DesiredState,
     pub artifacts: Artifacts,
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
+    pub services: Arc<Services>,
     pub swap: config::Swap,
     pub development: bool,
 }
 
 impl Swapper {
     /// Everything up to the swap. Nothing that serves is touched.
-    pub async fn prepare(&self, service: &Service, number: u64, digest: &str) -> Result<Generation, NotTaken> {
+    pub async fn prepare(
+        &self,
+        service: &Service,
+        settings: &ServiceConfig,
+        number: u64,
+        digest: &str,
+    ) -> Result<Generation, NotTaken> {
         let artifact = self.artifacts.fetch_verified(digest).await?;
         let compiled = self.compiler.load(digest, &artifact).await?;
-        let plugin = Plugin::load(&self.engine, &compiled, &service.name, &service.config.grants).await?;
+        let plugin = Plugin::load(&self.engine, &compiled, &service.name, &settings.grants).await?;
         if !plugin.unused_grants.is_empty() {
             let grants = plugin.unused_grants.join(", ");
             tracing::warn!(
@@ -90,9 +96,9 @@ impl Swapper {
         let context = Arc::new(ServiceContext {
             name: service.name.to_string(),
             generation: number,
-            grants: service.config.grants.clone(),
+            grants: settings.grants.clone(),
             limits: service.config.limits.clone(),
-            settings: service.config.settings.clone(),
+            settings: settings.settings.clone(),
             outgoing: Arc::new(Semaphore::new(service.config.limits.outgoing)),
         });
         let generation = Generation::new(number, digest.to_owned(), plugin, context)?;
@@ -115,8 +121,9 @@ impl Swapper {
         before
     }
 
-    fn others<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Arc<Generation>> + 'a {
-        self.services.values().filter(|other| other.name != service.name).filter_map(|other| other.current())
+    fn others(&self, service: &Service) -> impl Iterator<Item = Arc<Generation>> {
+        let others = self.services.all().into_iter().filter(|other| other.name != service.name);
+        others.filter_map(|other| other.current()).collect::<Vec<_>>().into_iter()
     }
 
     /// In one router, as in the gateway: `/a/{x}` of one service and `/a/{y}` of another contradict each other.

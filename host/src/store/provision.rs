@@ -23,7 +23,7 @@ pub enum ProvisionError {
 pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(String)) -> Result<(), ProvisionError> {
     let options = address(&config.database.url)?;
     let mut admin = PgConnection::connect_with(&options).await.map_err(ProvisionError::Unreachable)?;
-    for service in &config.services {
+    for service in config.all_services() {
         let failed = |source| ProvisionError::Failed { service: service.name.clone(), source };
         roles(&mut admin, config, secret, &service.name).await.map_err(failed)?;
         database(&mut admin, &service.name).await.map_err(failed)?;

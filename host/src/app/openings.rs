@@ -1,0 +1,48 @@
+//! Makes the services of this host, those of its configuration at the start and new ones while it runs.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::capabilities::HostServices;
+use crate::config::{Capability, Config, ServiceConfig, ServiceName};
+use crate::services::{Openings, Service, Watch};
+use crate::store::{Database, RoleSecret};
+
+pub(super) struct Opener {
+    pub config: Config,
+    pub secret: RoleSecret,
+    pub host: Arc<HostServices>,
+    pub alarms: mpsc::UnboundedSender<Arc<Watch>>,
+}
+
+impl Opener {
+    pub fn open(&self, service: &ServiceConfig) -> anyhow::Result<Service> {
+        // What a component brings for itself it changes as it grows; then its database is there already.
+        let is_offered = self.config.offered.iter().any(|offered| offered.name == service.name);
+        let wants_store = is_offered || service.grants.capabilities.contains(&Capability::Sql);
+        let database =
+            wants_store.then(|| Database::new(&self.config.database, &self.secret, &service.name)).transpose()?;
+        let (host, database) = (self.host.clone(), database.map(Arc::new));
+        Ok(Service::new(service.clone(), host, database, self.config.store.reruns, self.alarms.clone()))
+    }
+}
+
+impl Openings for Opener {
+    fn settings(&self, name: &ServiceName) -> Option<ServiceConfig> {
+        match Config::load(self.config.file.as_deref()) {
+            Ok(config) => config.service(name).cloned(),
+            Err(error) => {
+                tracing::warn!(service = name.as_str(), %error, "the configuration cannot be read anew; the one before holds");
+                self.config.service(name).cloned()
+            }
+        }
+    }
+
+    fn open(&self, name: &ServiceName) -> Option<Service> {
+        let settings = self.settings(name)?;
+        Opener::open(self, &settings)
+            .inspect_err(|error| tracing::error!(service = name.as_str(), %error, "the service cannot be opened"))
+            .ok()
+    }
+}

@@ -7,6 +7,7 @@ pub mod dev;
 pub mod events;
 pub mod host;
 pub mod keys;
+pub mod new;
 pub mod output;
 pub mod provision;
 pub mod prune;

@@ -38,6 +38,8 @@ enum Command {
     Host,
     /// Make databases, roles and secrets. Safe to repeat; repeat it after an upgrade.
     Provision,
+    /// Begin a component: its source, a test of its domain and one in the real engine.
+    New(commands::new::Arguments),
     /// Build components from source into target/components.
     Build(commands::build::Arguments),
     /// Make a component of a WebAssembly module.
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     // These need no configuration.
     match &arguments.command {
+        Command::New(options) => return commands::new::run(options),
         Command::Build(options) => return commands::build::run(options),
         Command::Completion(options) => return commands::completion::run(options),
         Command::Componentize { input, output } => return commands::build::componentize_file(input, output),
@@ -114,6 +117,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,
         Command::Keys(command) => commands::keys::run(&config, command),
-        Command::Build(_) | Command::Componentize { .. } | Command::Compile { .. } | Command::Completion(_) => Ok(()),
+        Command::New(_)
+        | Command::Build(_)
+        | Command::Componentize { .. }
+        | Command::Compile { .. }
+        | Command::Completion(_) => Ok(()),
     }
 }

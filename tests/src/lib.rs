@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use rest::Rest;
+pub use serde_json::json;
 pub use system::System;
 
 /// Long enough for everything that a healthy system does, on a machine that is busy with other tests.

@@ -1,7 +1,7 @@
 //! A whole Ward: PostgreSQL, nats-server, hosts with the four components, and if wanted the bridge and Kafka.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
-use ward_proto::call::subject;
+use ward_proto::call::{ce, header, subject};
 
 use crate::grpc::Billing;
 use crate::kafka::Kafka;
@@ -21,8 +21,13 @@ use crate::postgres::Postgres;
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::topic::Topic;
+<<<<<<< HEAD
 use crate::ward::{Bridge, Environment, Host, command, folder, running, said, services};
 use crate::within;
+=======
+use crate::ward::{Bridge, Environment, Host, command, folder, said, services};
+use crate::{eventually, within};
+>>>>>>> 0574a2d (Add ward new, and pharmacy as the service of a stranger)
 
 /// What a system shall be made of.
 #[derive(Debug, Clone)]
@@ -30,12 +35,46 @@ pub struct Plan {
     hosts: Vec<Vec<&'static str>>,
     services: Vec<&'static str>,
     deployed: Vec<&'static str>,
+    /// One that brings its own folder.
+    stranger: Option<Stranger>,
     bridge: bool,
     kafka: bool,
     environment: Environment,
 }
 
+/// A component in a folder of its own, with what it asks for in its `service.toml`.
+#[derive(Debug, Clone)]
+struct Stranger {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Stranger {
+    /// Where `ward build` put it: in the target directory of its workspace.
+    fn artifact(&self) -> PathBuf {
+        let file = format!("target/components/{}.wasm", self.name);
+        let mut built = self.folder.ancestors().map(|folder| folder.join(&file));
+        built.find(|path| path.exists()).unwrap_or_else(|| panic!("{} is not built: `ward build` does it", self.name))
+    }
+}
+
 impl Plan {
+    /// With these services only.
+    pub fn services(mut self, services: &[&'static str]) -> Self {
+        self.services = services.to_vec();
+        self.deployed = services.to_vec();
+        self.hosts = vec![services.to_vec()];
+        self
+    }
+
+    /// With a component that stands in no configuration but its own.
+    pub fn stranger(mut self, name: &str, folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        let include = format!("[{:?}]", folder.join("service.toml"));
+        self.stranger = Some(Stranger { name: name.to_owned(), folder });
+        self.set("WARD_DEVELOPMENT_INCLUDE", include)
+    }
+
     /// So many hosts, each with all services.
     pub fn hosts(mut self, count: usize) -> Self {
         self.hosts = vec![services(); count];
@@ -110,6 +149,7 @@ impl Plan {
             nats,
             postgres,
             services: self.services,
+            stranger: self.stranger.as_ref().map(|stranger| stranger.name.clone()),
             environment,
             folder,
             tokens: Mutex::default(),
@@ -122,7 +162,11 @@ impl Plan {
             let host = Host::start(&name, services, &system.environment, system.folder.path()).await;
             system.hosts.push(host);
         }
+        let strange = self.stranger.map(|stranger| (stranger.name.clone(), stranger.artifact()));
         join_all(self.deployed.iter().map(|service| system.deploy(service, component(service)))).await;
+        if let Some((name, artifact)) = strange {
+            system.deploy(&name, artifact).await;
+        }
         if system.services.iter().all(|service| self.deployed.contains(service)) {
             for host in &mut system.hosts {
                 host.until_ready().await;
@@ -144,6 +188,7 @@ pub struct System {
     pub postgres: Postgres,
     /// Those of the operator's configuration.
     services: Vec<&'static str>,
+    stranger: Option<String>,
     environment: Environment,
     folder: TempDir,
     tokens: Mutex<HashMap<String, String>>,
@@ -157,11 +202,17 @@ impl System {
         Self::with().start().await
     }
 
+    /// One component, and what it takes to log in. `folder` is that of its crate: `env!("CARGO_MANIFEST_DIR")`.
+    pub async fn of(name: &str, folder: &str) -> Self {
+        Self::with().services(&["auth"]).stranger(name, folder).start().await
+    }
+
     pub fn with() -> Plan {
         let plan = Plan {
             hosts: vec![services()],
             services: services(),
             deployed: services(),
+            stranger: None,
             bridge: false,
             kafka: false,
             environment: Environment::default(),
@@ -259,7 +310,7 @@ impl System {
     pub async fn settle(&self) {
         let client = self.nats.client().await;
         let mut databases = Vec::new();
-        for service in services() {
+        for service in self.services.iter().copied().filter(|service| *service != "hostile").chain(self.stranger.as_deref()) {
             databases.push(self.database(service).await);
         }
         within(Duration::from_secs(90), "no event is under way", async || {
@@ -288,6 +339,42 @@ impl System {
     /// Ends a test that broke things on purpose, where [`System::end`] would find them.
     pub fn end_broken(mut self) {
         self.is_ended = true;
+    }
+
+    /// Publishes an event, as another service would, with a protobuf message.
+    pub async fn publish(&self, kind: &str, about: &str, message: &[u8]) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut headers = async_nats::HeaderMap::new();
+        for (name, value) in [
+            (ce::ID, id.as_str()),
+            (header::MESSAGE_ID, id.as_str()),
+            (ce::SPECVERSION, "1.0"),
+            (ce::TYPE, kind),
+            (ce::SOURCE, "/services/test"),
+            (ce::SUBJECT, about),
+            (ce::TIME, "2026-01-10T09:30:00Z"),
+            (ce::VERSION, "1"),
+        ] {
+            headers.insert(name, value);
+        }
+        let context = jetstream::new(self.nats.client().await);
+        let subject = format!("{}.{kind}", subject::EVENT);
+        context.publish_with_headers(subject, headers, message.to_vec().into()).await.unwrap().await.unwrap();
+    }
+
+    /// Waits until the last event of a type has this message; returns what it is about.
+    pub async fn until_published(&self, kind: &str, message: &[u8]) -> String {
+        eventually(&format!("{kind} is published"), async || {
+            self.last_event(kind).await.filter(|(_, last)| last == message).map(|(about, _)| about)
+        })
+        .await
+    }
+
+    /// What the last event of a type is about, and its message.
+    pub async fn last_event(&self, kind: &str) -> Option<(String, Vec<u8>)> {
+        let stream = jetstream::new(self.nats.client().await).get_stream(subject::EVENT_STREAM).await.ok()?;
+        let last = stream.get_last_raw_message_by_subject(&format!("{}.{kind}", subject::EVENT)).await.ok()?;
+        Some((last.headers.get(ce::SUBJECT)?.as_str().to_owned(), last.payload.to_vec()))
     }
 
     pub async fn dead_letters(&self) -> u64 {

@@ -75,15 +75,19 @@ impl Failure {
 }
 
 /// Makes a module `contracts` of a WIT world: the interfaces that it imports are functions to call, those that it exports are traits to
-/// implement, and open with `contracts!(open TYPE)`. The folders are searched for the packages, the world's own last.
+/// implement for the type that is named last. The folders are searched for the packages, the world's own last.
 ///
 /// ```ignore
-/// ward_sdk::contracts!("clinic:library-component/library" in "../../wit", "wit");
+/// ward_sdk::contracts!("clinic:library-component/library" in "../../wit", "wit"; Library);
 /// use contracts::clinic::readers::readers;
+/// use contracts::exports::clinic::library::loans;
 /// ```
+///
+/// A component that implements an interface does this in a module that exists for its own target only
+/// (`#[cfg(target_family = "wasm")]`): natively it would not link.
 #[macro_export]
 macro_rules! contracts {
-    ($world:literal in $($folder:literal),+) => {
+    ($world:literal in $($folder:literal),+ $(; $component:ident)?) => {
         #[expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
         mod contracts {
             ward_sdk::wit_bindgen::generate!({
@@ -92,11 +96,10 @@ macro_rules! contracts {
                 generate_all,
                 with: { "ward:call/errors@0.1.0": ward_sdk::bindings::failures::ward::call::errors },
                 runtime_path: "ward_sdk::wit_bindgen::rt",
-                pub_export_macro: false,
-                export_macro_name: "open_contracts",
             });
 
-            pub(crate) use open_contracts;
+            $(use super::$component;
+            export!($component with_types_in self);)?
         }
     };
 }

@@ -7,7 +7,24 @@ use uuid::Uuid;
 use crate::bindings::capabilities::ward::call::context;
 use crate::bindings::capabilities::ward::host::{clock, config, random};
 use crate::http::Principal;
+use crate::ports::{Clock, Ids};
 use crate::time::Timestamp;
+
+/// The host, as the ports of a service: a component's own ports are implemented for it, those of every domain are here.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Host;
+
+impl Clock for Host {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+}
+
+impl Ids for Host {
+    fn next(&self) -> Uuid {
+        new_id()
+    }
+}
 
 pub fn now() -> Timestamp {
     Timestamp(clock::now())

@@ -33,7 +33,7 @@ use crate::problem::Problem;
 
 pub use document::Operation;
 pub use extract::{Caller, Extract, Path, PathShape, Query};
-pub use reply::{Created, Json, NoContent, Reply};
+pub use reply::{Created, Json, NoContent, Page, Reply};
 
 type Handle<P> = Box<dyn Fn(&P, &Request) -> Response>;
 type Hear<P> = Box<dyn Fn(&P, &Event) -> Result<(), Disposition>>;
@@ -281,6 +281,10 @@ impl<P: 'static> Service<P> {
         }
     }
 
+    /// Says to the compiler of which ports it is.
+    #[doc(hidden)]
+    pub fn is_of(&self, _: &P) {}
+
     pub fn check(&self, ports: &P) -> Result<(), StoreError> {
         (self.probe)(ports)
     }
@@ -322,13 +326,19 @@ impl<P> Route<P> {
 #[macro_export]
 macro_rules! service {
     ($service:path, $ports:expr $(; $($door:ident),+)?) => {
+        /// Natively it is held against its ports, and that is all.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || $service().is_of(&$ports);
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             struct Doors;
 
             impl $crate::export::Described for Doors {
                 fn describe() -> $crate::description::Component {
-                    of(&$ports, $service()).describe()
+                    let service = $service();
+                    service.is_of(&$ports);
+                    service.describe()
                 }
 
                 fn probe() -> Result<(), $crate::ports::StoreError> {
@@ -349,11 +359,6 @@ macro_rules! service {
                 ) -> Result<(), $crate::events::Disposition> {
                     $service().receive(&$ports, subscription, &event)
                 }
-            }
-
-            /// Says of which ports the service is.
-            fn of<P>(_: &P, service: $crate::service::Service<P>) -> $crate::service::Service<P> {
-                service
             }
 
             $crate::export!(Doors: described $(, $($door),+)?);

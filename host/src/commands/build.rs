@@ -12,7 +12,7 @@ const PROFILE: &str = "guest";
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Names of directories below components/, or paths of others; without any all of components/.
+    /// Names of directories below components/, or paths of others; without any all of components/, or of the working directory's workspace.
     names: Vec<String>,
 }
 
@@ -86,7 +86,9 @@ impl Workspace {
 
     fn chosen(&self, names: &[String]) -> anyhow::Result<Vec<&Source>> {
         if names.is_empty() {
-            return Ok(self.sources.iter().filter(|source| source.is_in_components()).collect());
+            // Another workspace than Ward's has no folder components/: there all of it is meant.
+            let components: Vec<&Source> = self.sources.iter().filter(|source| source.is_in_components()).collect();
+            return Ok(if components.is_empty() { self.sources.iter().collect() } else { components });
         }
         let find = |name: &String| {
             let found = self.sources.iter().find(|source| source.is_named(name));

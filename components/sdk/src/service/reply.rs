@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::document::Operation;
-use crate::http::Response;
+use crate::http::{Request, Response};
 use crate::problem::Problem;
 use crate::shape::Shape;
 
@@ -27,6 +27,32 @@ pub struct Created<T> {
 /// 204.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoContent;
+
+/// 200 with a part of a list, and a `Link` to the next part if there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The next part is asked for by the same request with this `cursor`.
+    pub fn of(items: Vec<T>, cursor: Option<&str>, request: &Request) -> Self {
+        Self { items, next: cursor.map(|cursor| request.link_to_next(cursor)) }
+    }
+}
+
+impl<T: Shape + Serialize> Reply for Page<T> {
+    fn into_response(self) -> Result<Response, Problem> {
+        let response = Response::json(200, &self.items);
+        Ok(self.next.iter().fold(response, |response, link| response.header("link", link)))
+    }
+
+    fn describe(operation: &mut Operation) {
+        let schema = Vec::<T>::schema(operation.named());
+        operation.reply(200, Some(schema));
+    }
+}
 
 impl<T: Shape + Serialize> Reply for Json<T> {
     fn into_response(self) -> Result<Response, Problem> {

@@ -26,6 +26,7 @@ mod login;
 mod old_system;
 mod outage;
 mod patients;
+mod pharmacy;
 mod problems;
 mod recovery;
 mod roles;

@@ -21,13 +21,8 @@ use crate::postgres::Postgres;
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::topic::Topic;
-<<<<<<< HEAD
-use crate::ward::{Bridge, Environment, Host, command, folder, running, said, services};
-use crate::within;
-=======
-use crate::ward::{Bridge, Environment, Host, command, folder, said, services};
+use crate::ward::{Bridge, Environment, Host, command, folder, running, said, services, shell};
 use crate::{eventually, within};
->>>>>>> 0574a2d (Add ward new, and pharmacy as the service of a stranger)
 
 /// What a system shall be made of.
 #[derive(Debug, Clone)]
@@ -295,6 +290,12 @@ impl System {
     /// Runs a command that reads from its standard input.
     pub async fn command_with_input(&self, arguments: &[&str], input: &str) -> Output {
         command(arguments, input, &self.services, &self.environment, self.folder.path()).await
+    }
+
+    /// Runs a script of bash as the operator, in a directory: `ward`, `cargo` and `$URL` are there, and it ends at the first failure.
+    pub async fn shell(&self, script: &str, folder: &Path) -> Output {
+        let environment = self.environment.clone().with("URL", self.hosts[0].url());
+        shell(script, &self.services, &environment, folder, self.folder.path()).await
     }
 
     pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -89,9 +89,14 @@ impl Host {
         &self.address
     }
 
+    /// Where clients reach its gateway.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A client of this host's gateway without a token.
     pub fn rest(&self) -> Rest {
-        Rest::new(format!("http://{}", self.address))
+        Rest::new(self.url())
     }
 
     /// Waits until all services that it is configured for run.
@@ -203,6 +208,23 @@ pub async fn command(
 pub fn running(arguments: &[&str], services: &[&str], environment: &Environment, folder: &Path) -> Server {
     let name = crate::unique("command");
     Server::start(ward(&name, arguments, &configuration(services), environment, folder))
+}
+
+/// Runs a script of bash in `here`, with the operator's environment.
+pub async fn shell(script: &str, services: &[&str], environment: &Environment, here: &Path, folder: &Path) -> Output {
+    let file = write(folder, "shell", &configuration(services));
+    let tools = [program("ward").parent().unwrap().to_owned(), repository().join(".ward/tools")];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", script]).current_dir(here).env("PATH", path).env("WARD_CONFIG", file);
+    command.envs(environment.0.iter().map(|(name, value)| (name, value)));
+    // What cargo tells this test is not about what the script builds.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tokio::task::spawn_blocking(move || spawn(command).wait_with_output().unwrap()).await.unwrap()
 }
 
 /// What a command said, for messages.

@@ -1,68 +1,18 @@
-//! The doors of the component.
+//! The interface that other services call.
 
-use ward_proto::clinic_events::PatientRegistered;
 use ward_sdk::Uuid;
-use ward_sdk::description::Component;
-use ward_sdk::events::{self, Disposition, Event};
-use ward_sdk::export::{Described, Served, Subscribed};
-use ward_sdk::http::{Request, Response};
-use ward_sdk::ports::StoreError;
+use ward_sdk::host::Host;
 
-use self::bindings::exports::clinic::billing::accounts::{self, Error, Holder};
+use self::contracts::exports::clinic::billing::accounts::{self, Error, Holder};
 use crate::find::find;
 use crate::model::{Account, Status};
 use crate::open::{OpenError, open};
-use crate::store::{self, Host};
-use crate::{description, routes};
 
-/// Generated from the contract that billing offers.
-mod bindings {
-    #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
+ward_sdk::contracts!("clinic:billing-component/billing" in "../../wit", "wit"; Accounts);
 
-    ward_sdk::wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package clinic:guest; world billing { export clinic:billing/accounts@0.1.0; }",
-        world: "clinic:guest/billing",
-        with: { "ward:call/errors@0.1.0": ward_sdk::bindings::failures::ward::call::errors },
-        runtime_path: "ward_sdk::wit_bindgen::rt",
-    });
+struct Accounts;
 
-    use super::Billing;
-    export!(Billing with_types_in self);
-}
-
-struct Billing;
-
-ward_sdk::export!(Billing: described, served, subscribed);
-
-impl Described for Billing {
-    fn describe() -> Component {
-        description::describe()
-    }
-
-    fn probe() -> Result<(), StoreError> {
-        store::probe()
-    }
-}
-
-impl Served for Billing {
-    fn handle(request: Request) -> Response {
-        routes::handle(&Host, &request)
-    }
-}
-
-impl Subscribed for Billing {
-    fn receive(_: &str, event: Event) -> Result<(), Disposition> {
-        let patient: PatientRegistered = events::read(&event)?;
-        match open(&Host, &patient.patient_id, &patient.name, &patient.email) {
-            Ok(_) => Ok(()),
-            Err(OpenError::Invalid(faults)) => Err(Disposition::Reject(faults.join("; "))),
-            Err(OpenError::Store(error)) => Err(error.into()),
-        }
-    }
-}
-
-impl accounts::Guest for Billing {
+impl accounts::Guest for Accounts {
     fn open(holder: Holder) -> Result<accounts::Account, Error> {
         ward_sdk::start();
         match open(&Host, &holder.patient_id, &holder.name, &holder.email) {

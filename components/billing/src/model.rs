@@ -1,14 +1,13 @@
 //! Accounts, and who holds them.
 
-use serde::Serialize;
 use ward_sdk::Uuid;
 use ward_sdk::fields::{is_plausible_email, is_storable};
 use ward_sdk::time::Timestamp;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PatientId(pub Uuid);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub Uuid);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,25 +18,9 @@ pub struct Account {
     pub opened_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Active,
-    Closed,
-}
-
-impl Status {
-    /// As it is stored, and as clients see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Closed => "closed",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Active, Self::Closed].into_iter().find(|status| status.name() == name)
-    }
+ward_sdk::shape! {
+    /// What has become of an account.
+    pub enum Status { Active = "active", Closed = "closed" }
 }
 
 /// For whom an account is opened. Only [`Holder::check`] makes one.
@@ -108,8 +91,8 @@ mod tests {
     #[test]
     fn a_status_reads_as_it_is_written() {
         for status in [Status::Active, Status::Closed] {
-            assert_eq!(Status::parse(status.name()), Some(status));
+            assert_eq!(Status::of(status.text()), Some(status));
         }
-        assert_eq!(Status::parse("ACTIVE"), None);
+        assert_eq!(Status::of("ACTIVE"), None);
     }
 }

@@ -13,6 +13,9 @@ pub trait Accounts {
     fn insert(&self, account: &Account, holder: &Holder) -> Result<bool, StoreError>;
 
     fn find(&self, patient_id: PatientId) -> Result<Option<Account>, StoreError>;
+
+    /// Can it be read at all?
+    fn probe(&self) -> Result<(), StoreError>;
 }
 
 /// Events, sent if the call commits.

@@ -1,57 +1,53 @@
 //! Billing over REST.
 
-use serde::Serialize;
-use ward_sdk::http::{Request, Response};
+use ward_sdk::Uuid;
 use ward_sdk::problem::Problem;
+use ward_sdk::service::{Json, Path};
+use ward_sdk::time::Timestamp;
 
 use crate::find::find;
-use crate::model::{Account, AccountId, PatientId, Status};
+use crate::model::{Account, Status};
 use crate::ports::Ports;
 
-pub fn handle(ports: &impl Ports, request: &Request) -> Response {
-    let answer = match request.operation.as_str() {
-        "getAccount" => get(ports, request),
-        _ => Err(Problem::new(404)),
-    };
-    answer.unwrap_or_else(Response::from)
-}
-
-fn get(ports: &impl Ports, request: &Request) -> Result<Response, Problem> {
-    let account = find(ports, request.id("patientId")?)?;
+pub fn get(ports: &impl Ports, Path(patient_id): Path<Uuid>) -> Result<Json<BillingAccount>, Problem> {
+    let account = find(ports, patient_id)?;
     let account = account.ok_or_else(|| Problem::not_found("The patient has no billing account."))?;
-    Ok(Response::json(200, &Body::from(account)))
+    Ok(Json(account.into()))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    id: AccountId,
-    patient_id: PatientId,
-    status: Status,
-    opened_at: String,
+ward_sdk::shape! {
+    /// A patient's account.
+    pub struct BillingAccount {
+        pub id: Uuid,
+        pub patient_id: Uuid,
+        pub status: Status,
+        pub opened_at: Timestamp,
+    }
 }
 
-impl From<Account> for Body {
+impl From<Account> for BillingAccount {
     fn from(account: Account) -> Self {
         Self {
-            id: account.id,
-            patient_id: account.patient_id,
+            id: account.id.0,
+            patient_id: account.patient_id.0,
             status: account.status,
-            opened_at: account.opened_at.to_string(),
+            opened_at: account.opened_at,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ward_sdk::http::{Request, Response};
+
     use crate::open::open;
+    use crate::service::service;
     use crate::testing::{Fake, JOHN};
 
     fn get_account(fake: &Fake, id: &str) -> Response {
         let mut request = Request::test("getAccount");
         request.path_parameters = vec![("patientId".to_owned(), id.to_owned())];
-        handle(fake, &request)
+        service().handle(fake, &request)
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The ports, in the host's terms.
 
 use ward_proto::clinic_events::BillingAccountOpened;
-use ward_sdk::ports::{Clock, Ids, StoreError};
-use ward_sdk::time::Timestamp;
-use ward_sdk::{Uuid, events, host, params, sql};
+use ward_sdk::host::Host;
+use ward_sdk::ports::StoreError;
+use ward_sdk::sql::{FromRow, Value};
+use ward_sdk::{events, params, sql};
 
-use crate::description::ACCOUNT_OPENED;
-use crate::model::{Account, AccountId, Holder, PatientId, Status};
+use crate::model::{Account, AccountId, Holder, PatientId};
 use crate::ports::{Accounts, Publisher};
+use crate::service::ACCOUNT_OPENED;
 
 const INSERT: &str = "\
 insert into accounts (id, patient_id, status, holder_name, holder_email, opened_at)
@@ -18,14 +19,12 @@ const FIND: &str = "select id, patient_id, status, opened_at from accounts where
 
 const PROBE: &str = "select id from accounts limit 1";
 
-pub struct Host;
-
 impl Accounts for Host {
     fn insert(&self, account: &Account, holder: &Holder) -> Result<bool, StoreError> {
         let parameters = params![
             account.id.0,
             account.patient_id.0,
-            account.status.name(),
+            account.status,
             holder.name(),
             holder.email(),
             account.opened_at,
@@ -34,14 +33,19 @@ impl Accounts for Host {
     }
 
     fn find(&self, patient_id: PatientId) -> Result<Option<Account>, StoreError> {
-        sql::query(FIND, params![patient_id.0])?.first()?.map(read).transpose()
+        sql::query(FIND, params![patient_id.0])?.first()
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        sql::query(PROBE, params![]).map(drop)
     }
 }
 
-fn read((id, patient_id, status, opened_at): (Uuid, Uuid, String, Timestamp)) -> Result<Account, StoreError> {
-    let status =
-        Status::parse(&status).ok_or_else(|| StoreError::Failed("an account has no known status".to_owned()))?;
-    Ok(Account { id: AccountId(id), patient_id: PatientId(patient_id), status, opened_at })
+impl FromRow for Account {
+    fn from_row(cells: Vec<Value>) -> Result<Self, StoreError> {
+        let (id, patient_id, status, opened_at) = FromRow::from_row(cells)?;
+        Ok(Self { id: AccountId(id), patient_id: PatientId(patient_id), status, opened_at })
+    }
 }
 
 impl Publisher for Host {
@@ -50,20 +54,4 @@ impl Publisher for Host {
         let (account_id, patient_id) = (account.id.0.to_string(), account.patient_id.0.to_string());
         events::publish(ACCOUNT_OPENED, patient_id.clone(), 1, &BillingAccountOpened { account_id, patient_id })
     }
-}
-
-impl Clock for Host {
-    fn now(&self) -> Timestamp {
-        host::now()
-    }
-}
-
-impl Ids for Host {
-    fn next(&self) -> Uuid {
-        host::new_id()
-    }
-}
-
-pub fn probe() -> Result<(), StoreError> {
-    sql::query(PROBE, params![]).map(drop)
 }

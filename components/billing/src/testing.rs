@@ -49,6 +49,10 @@ impl Accounts for Fake {
         self.check()?;
         Ok(self.accounts.borrow().get(&patient_id).cloned())
     }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        self.check()
+    }
 }
 
 impl Publisher for Fake {

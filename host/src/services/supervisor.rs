@@ -79,6 +79,7 @@ impl Supervisor {
         let mut strangers = HashMap::new();
         let mut changes = self.swapper.desired.bucket.watch();
         let mut look = tokio::time::interval(LOOK_AGAIN);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 change = changes.recv() => match change {

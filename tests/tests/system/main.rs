@@ -32,3 +32,4 @@ mod recovery;
 mod roles;
 mod servers;
 mod swap;
+mod tutorial;

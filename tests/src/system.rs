@@ -311,7 +311,9 @@ impl System {
     pub async fn settle(&self) {
         let client = self.nats.client().await;
         let mut databases = Vec::new();
-        for service in self.services.iter().copied().filter(|service| *service != "hostile").chain(self.stranger.as_deref()) {
+        for service in
+            self.services.iter().copied().filter(|service| *service != "hostile").chain(self.stranger.as_deref())
+        {
             databases.push(self.database(service).await);
         }
         within(Duration::from_secs(90), "no event is under way", async || {

@@ -220,7 +220,9 @@ pub async fn shell(script: &str, services: &[&str], environment: &Environment, h
     command.args(["-euo", "pipefail", "-c", script]).current_dir(here).env("PATH", path).env("WARD_CONFIG", file);
     command.envs(environment.0.iter().map(|(name, value)| (name, value)));
     // What cargo tells this test is not about what the script builds.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST")) {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST"))
+    {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

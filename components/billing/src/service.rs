@@ -12,8 +12,7 @@ use crate::routes;
 pub const ACCOUNT_OPENED: &str = "billing.account.opened";
 pub const PATIENT_REGISTERED: &str = "patient.registered";
 
-const ABOUT: &str =
-    "The billing accounts of patients. An account is opened by itself when a patient is registered, a moment after the registration was answered.";
+const ABOUT: &str = "The billing accounts of patients. An account is opened by itself when a patient is registered, a moment after the registration was answered.";
 
 pub fn service<P: Ports + 'static>() -> Service<P> {
     Service::new("billing", env!("CARGO_PKG_VERSION"))

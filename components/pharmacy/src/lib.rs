@@ -11,8 +11,8 @@ pub mod ports;
 pub mod prescribe;
 pub mod read;
 pub mod service;
-mod store;
 pub mod settle;
+mod store;
 #[cfg(test)]
 mod testing;
 

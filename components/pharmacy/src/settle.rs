@@ -11,11 +11,7 @@ use crate::model::{Cancellation, End, Prescription, Status};
 use crate::ports::Ports;
 use crate::read::not_found;
 
-pub fn dispense(
-    ports: &impl Ports,
-    Path(id): Path<Uuid>,
-    Caller(by): Caller,
-) -> Result<Json<Prescription>, Problem> {
+pub fn dispense(ports: &impl Ports, Path(id): Path<Uuid>, Caller(by): Caller) -> Result<Json<Prescription>, Problem> {
     end(ports, id, End { status: Status::Dispensed, by, at: ports.now(), reason: None })
 }
 

@@ -57,7 +57,17 @@ const END_ALL: &str = columns!(
 );
 
 ward_sdk::row!(Prescription {
-    id, patient_id, drug, dose, status, prescribed_by, prescribed_at, ended_by, ended_at, reason, version
+    id,
+    patient_id,
+    drug,
+    dose,
+    status,
+    prescribed_by,
+    prescribed_at,
+    ended_by,
+    ended_at,
+    reason,
+    version
 });
 
 impl Prescriptions for Host {

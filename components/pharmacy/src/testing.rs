@@ -107,7 +107,8 @@ impl Prescriptions for Fake {
     }
 
     fn end_all(&self, patient_id: Uuid, end: &End) -> Result<Vec<Prescription>, StoreError> {
-        let ids: Vec<_> = self.rows.borrow().values().filter(|row| row.patient_id == patient_id).map(|row| row.id).collect();
+        let ids: Vec<_> =
+            self.rows.borrow().values().filter(|row| row.patient_id == patient_id).map(|row| row.id).collect();
         ids.into_iter().filter_map(|id| self.end(id, end).transpose()).collect()
     }
 }

@@ -143,9 +143,7 @@ impl<const MOST: usize> Shape for Text<MOST> {
         let text = String::read(value, at, faults)?;
         match text.trim() {
             "" => at.fault("is required", faults),
-            text if text.chars().count() > MOST => {
-                at.fault(&format!("must have at most {MOST} characters"), faults)
-            }
+            text if text.chars().count() > MOST => at.fault(&format!("must have at most {MOST} characters"), faults),
             text => Some(Self(text.to_owned())),
         }
     }
@@ -357,7 +355,8 @@ pub fn object(
     let fields = fields(named);
     let required: Vec<_> = fields.iter().filter(|field| field.is_required).map(|field| field.name).collect();
     let properties: Map<_, _> = fields.iter().map(|field| (field.name.to_owned(), described(field))).collect();
-    let schema = json!({"type": "object", "description": prose(description), "required": required, "properties": properties});
+    let schema =
+        json!({"type": "object", "description": prose(description), "required": required, "properties": properties});
     named.insert(name.to_owned(), schema);
     reference
 }

@@ -105,7 +105,8 @@ impl Place {
 }
 
 fn files(features: &BTreeSet<Feature>, is_in_workspace: bool) -> Vec<(&'static str, &'static str)> {
-    let mut files = vec![("service.toml", template!("service.toml")), ("tests/component.rs", template!("component.rs"))];
+    let mut files =
+        vec![("service.toml", template!("service.toml")), ("tests/component.rs", template!("component.rs"))];
     if features.contains(&Feature::Sql) {
         files.extend([
             ("src/lib.rs", template!("lib.rs")),
@@ -202,7 +203,8 @@ fn next_steps(name: &str, place: &Place, template: &Template<'_>) -> anyhow::Res
     let here = std::env::current_dir()?;
     let folder = place.folder.strip_prefix(&here).unwrap_or(&place.folder).display();
     line(format_args!("{folder}"));
-    let build = if place.is_in_workspace { format!("ward build {name}") } else { format!("(cd {folder} && ward build)") };
+    let build =
+        if place.is_in_workspace { format!("ward build {name}") } else { format!("(cd {folder} && ward build)") };
     let (test, artifact) = match place.is_in_workspace {
         true => (format!("cargo test -p {name}"), format!("target/components/{name}.wasm")),
         false => (format!("(cd {folder} && cargo test)"), format!("{folder}/target/components/{name}.wasm")),
@@ -248,7 +250,8 @@ mod tests {
     fn an_author_begins_with_a_hundred_lines_or_less() {
         let features = features(&[Feature::Sql, Feature::Http]).unwrap();
         let template = Template { name: "notes", features: &features, sdk: Path::new("/sdk") };
-        let sources = files(&features, true).into_iter().filter(|(path, _)| path.starts_with("src/") && *path != "src/tests.rs");
+        let sources =
+            files(&features, true).into_iter().filter(|(path, _)| path.starts_with("src/") && *path != "src/tests.rs");
         let lines: usize = sources.map(|(_, text)| template.fill(text).unwrap().lines().count()).sum();
         assert!(lines <= 100, "{lines}");
     }

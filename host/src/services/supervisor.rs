@@ -271,8 +271,7 @@ impl Supervisor {
     async fn hear_alarms(self: Arc<Self>, mut alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
         while let Some(watch) = alarms.recv().await {
             let failed = &watch.generation;
-            let found =
-                ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name));
+            let found = ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name));
             let Some(service) = found else { continue };
             let reason = format!("went back: generation {} failed its first calls", failed.number);
             tracing::error!(service = service.name.as_str(), generation = failed.number, "{reason}");

@@ -5,15 +5,20 @@
 //! digest are refused, and with `artifacts.trusted_keys` so is everything that none of these keys has signed
 //! (docs/adr/0009-signed-artifacts.md). Start reading at `store`.
 //!
+//! `inspector` looks at artifacts before they are taken, `difference` at what a swap from one to another would change.
 //! `provenance` is what an artifact says of where it comes from; it lies in the artifact itself, so the digest covers it.
 
+mod difference;
 mod digest;
+mod inspector;
 mod provenance;
 mod signature;
 mod store;
 mod trust;
 
+pub use difference::{Area, Change, Kind, access, differences, effect};
 pub use digest::Digest;
+pub use inspector::{InspectError, Inspected, Inspector};
 pub use provenance::{Provenance, Stated};
 pub use signature::{KeyFileError, PublicKey, Signature, SigningKeyFile};
 pub use store::{ArtifactError, Artifacts, Pruned, Pushed, Rehearsal};

@@ -10,6 +10,7 @@ mod compile;
 mod description;
 mod instance;
 mod interfaces;
+mod outline;
 mod plugin;
 mod trap;
 
@@ -22,7 +23,8 @@ use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationC
 pub use compile::{CompileError, Compiled, Compiler, compile_here};
 pub use description::{Access, Description, Effect, Fault, Route};
 pub use instance::{Crash, Invocation, Returned, invoke};
-pub use interfaces::{Import, PluginFunction};
+pub use interfaces::{Import, Need, PluginFunction};
+pub use outline::{Look, Offered, Outline};
 pub use plugin::{LoadError, Plugin};
 
 use crate::config;

@@ -44,6 +44,10 @@ enum Command {
     Build(commands::build::Arguments),
     /// Make a component of a WebAssembly module.
     Componentize { input: PathBuf, output: PathBuf },
+    /// Show what an artifact is, needs and offers.
+    Inspect(commands::inspect::Arguments),
+    /// Show what a swap from one artifact to another would change; exit code 1 if it would break something.
+    Diff(commands::diff::Arguments),
     /// Store an artifact for the hosts, and sign it.
     Push(commands::push::Arguments),
     /// Remove artifacts that nothing refers to from the object store.
@@ -108,6 +112,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Host => commands::host::run(config).await,
         Command::Provision => commands::provision::run(&config).await,
+        Command::Inspect(options) => commands::inspect::run(&config, options).await,
+        Command::Diff(options) => commands::diff::run(&config, options).await,
         Command::Push(options) => commands::push::run(&config, options).await,
         Command::Prune(options) => commands::prune::run(&config, options).await,
         Command::Deploy(options) => commands::deploy::run(&config, options).await,

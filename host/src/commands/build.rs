@@ -1,11 +1,19 @@
-//! `ward build`: components from source.
+//! `ward build`: components from source, with their provenance in them (`origin`).
+
+mod origin;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
+use wasmparser::{Parser, Payload};
+
+use self::origin::Origin;
+use super::output::{self, Format};
+use crate::artifacts::Digest;
+use crate::config::Capability;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
@@ -14,6 +22,8 @@ const PROFILE: &str = "guest";
 pub struct Arguments {
     /// Names of directories below components/, or paths of others; without any all of components/, or of the working directory's workspace.
     names: Vec<String>,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// A crate that makes a component: the directory's name is the service's.
@@ -22,6 +32,7 @@ pub struct Source {
     pub directory: PathBuf,
     pub service: String,
     package: String,
+    version: String,
     library: String,
 }
 
@@ -39,6 +50,9 @@ impl Source {
 pub struct Built {
     pub path: PathBuf,
     pub size: usize,
+    pub digest: Digest,
+    /// As they stand in a component: `ward:store/sql@0.1.0`.
+    pub imports: Vec<String>,
     /// False when the same bytes were there before.
     pub is_new: bool,
 }
@@ -46,9 +60,11 @@ pub struct Built {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let workspace = Workspace::of(Path::new("."))?;
     let chosen = workspace.chosen(&arguments.names)?;
-    for built in workspace.build(&chosen, Detail::Progress)? {
-        tell(&built);
+    let built = workspace.build(&chosen, Detail::Progress)?;
+    if arguments.format.json {
+        return output::json(&built.iter().map(report).collect::<Vec<_>>());
     }
+    built.iter().for_each(tell);
     Ok(())
 }
 
@@ -112,8 +128,11 @@ impl Workspace {
         }
         let output = self.target.join("components");
         std::fs::create_dir_all(&output)?;
+        let toolchain = origin::toolchain(&self.directory);
         let artifact = |source: &&Source| {
-            componentize(&self.module(source, "wasm"), &output.join(format!("{}.wasm", source.service)))
+            let component = component(&self.module(source, "wasm"))?;
+            let component = self.origin(source).provenance(&toolchain).embed(component);
+            write(component, &output.join(format!("{}.wasm", source.service)))
         };
         chosen.iter().map(artifact).collect()
     }
@@ -124,6 +143,15 @@ impl Workspace {
         let listed = std::fs::read_to_string(self.module(source, "d")).unwrap_or_default();
         let paths = dependencies(&listed).into_iter().map(PathBuf::from);
         paths.filter(|path| !path.starts_with(&self.target)).collect()
+    }
+
+    fn origin<'a>(&self, source: &'a Source) -> Origin<'a> {
+        Origin {
+            service: &source.service,
+            version: &source.version,
+            directory: &source.directory,
+            inputs: self.inputs(source),
+        }
     }
 
     fn module(&self, source: &Source, extension: &str) -> PathBuf {
@@ -163,6 +191,7 @@ fn source(package: &Value) -> Option<Source> {
         directory: directory.to_owned(),
         service: directory.file_name()?.to_str()?.to_owned(),
         package: package.get("name")?.as_str()?.to_owned(),
+        version: package.get("version")?.as_str()?.to_owned(),
         library: library.get("name")?.as_str()?.replace('-', "_"),
     })
 }
@@ -176,30 +205,73 @@ fn dependencies(listed: &str) -> Vec<String> {
     hidden.split(' ').filter(|path| !path.is_empty()).map(|path| path.replace('\0', " ")).collect()
 }
 
+/// Nothing is known of the module's origin, so the component says nothing of it.
 pub fn componentize_file(input: &Path, output: &Path) -> anyhow::Result<()> {
-    tell(&componentize(input, output)?);
+    tell(&write(component(input)?, output)?);
     Ok(())
 }
 
 fn tell(built: &Built) {
-    if built.is_new {
-        println!("{} ({} KiB)", built.path.display(), built.size / 1024);
+    let state = if built.is_new { "" } else { ", as before" };
+    output::line(format_args!("{} ({} KiB{state})", built.path.display(), built.size / 1024));
+    output::line(format_args!("  digest   {}", built.digest));
+    let needs: Vec<String> = built.imports.iter().filter_map(|import| need(import)).collect();
+    output::line(format_args!("  needs    {}", if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") }));
+}
+
+fn report(built: &Built) -> Value {
+    let needs: Vec<String> = built.imports.iter().filter_map(|import| need(import)).collect();
+    json!({
+        "file": built.path, "size": built.size, "digest": built.digest, "imports": built.imports, "needs": needs,
+        "new": built.is_new,
+    })
+}
+
+/// The grant that opens an import, and for a call what is called; none for the host's interfaces that are types alone.
+fn need(import: &str) -> Option<String> {
+    match Capability::of_interface(import) {
+        Some(capability) => Some(capability.name().to_owned()),
+        None if import.starts_with("ward:") => None,
+        None => Some(format!("call {}", import.split_once('@').map_or(import, |(name, _)| name))),
     }
 }
 
-/// Writes only when something changed, so that nobody deploys what is there already.
-fn componentize(input: &Path, output: &Path) -> anyhow::Result<Built> {
-    let module = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
-    let component = wit_component::ComponentEncoder::default()
+fn component(module: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    wit_component::ComponentEncoder::default()
         .validate(true)
-        .module(&module)
+        .module(&bytes)
         .and_then(|encoder| encoder.encode())
-        .with_context(|| format!("{} does not make a component", input.display()))?;
+        .with_context(|| format!("{} does not make a component", module.display()))
+}
+
+/// Writes only when something changed, so that nobody deploys what is there already.
+fn write(component: Vec<u8>, output: &Path) -> anyhow::Result<Built> {
     let is_new = !std::fs::read(output).is_ok_and(|present| present == component);
     if is_new {
         std::fs::write(output, &component).with_context(|| format!("cannot write {}", output.display()))?;
     }
-    Ok(Built { path: output.to_owned(), size: component.len(), is_new })
+    let (digest, imports) = (Digest::of(&component), imports(&component)?);
+    Ok(Built { path: output.to_owned(), size: component.len(), digest, imports, is_new })
+}
+
+/// The names of what a component imports.
+fn imports(component: &[u8]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    names.push(import?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

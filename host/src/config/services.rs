@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use ward_config::{ConfigError, Settings};
 
 /// Lower case letters, digits and dashes, beginning with a letter; at most 40 characters. It is part of subjects,
@@ -101,7 +101,7 @@ pub struct Grants {
     pub call: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub memory_mb: usize,

@@ -77,16 +77,30 @@ pub(super) fn link_imports(
 
 /// The grants that no import needs.
 pub(super) fn unused_grants(engine: &Engine, component: &Component, grants: &Grants) -> Vec<&'static str> {
-    let ty = component.component_type();
-    let needed: Vec<Capability> = ty
-        .imports(&engine.wasmtime)
-        .filter(|(_, item)| match &item.ty {
-            ComponentItem::ComponentInstance(instance) => !functions_of(engine, instance).is_empty(),
-            _ => false,
-        })
-        .map(|(import, _)| Capability::of_interface(import).unwrap_or(Capability::Call))
-        .collect();
+    let needed: Vec<Capability> = needs(engine, component).into_iter().map(|need| need.capability).collect();
     grants.capabilities.iter().filter(|grant| !needed.contains(grant)).map(|grant| grant.name()).collect()
+}
+
+/// An import, and the grant that opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    pub capability: Capability,
+    /// As it is imported, with version.
+    pub interface: String,
+}
+
+/// Each import with functions. Those that are not the host's are other services'.
+pub(super) fn needs(engine: &Engine, component: &Component) -> Vec<Need> {
+    let ty = component.component_type();
+    let with_functions = ty.imports(&engine.wasmtime).filter(|(_, item)| match &item.ty {
+        ComponentItem::ComponentInstance(instance) => !functions_of(engine, instance).is_empty(),
+        _ => false,
+    });
+    let need = |(import, _): (&str, _)| Need {
+        capability: Capability::of_interface(import).unwrap_or(Capability::Call),
+        interface: import.to_owned(),
+    };
+    with_functions.map(need).collect()
 }
 
 fn imported_functions(

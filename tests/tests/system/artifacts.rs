@@ -231,3 +231,43 @@ fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[tokio::test]
+async fn an_artifact_shows_what_it_is_and_what_a_swap_would_change() {
+    let system = System::shared().await;
+    let [billing, analytics] = ["billing", "analytics"].map(|name| component(name).to_str().unwrap().to_owned());
+    let bytes = std::fs::read(&billing).unwrap();
+    let file = inspected(system, &billing).await;
+    assert_eq!((&file["digest"], &file["size"]), (&json!(sha256(&bytes)), &json!(bytes.len())));
+    assert_eq!(file["provenance"]["name"], "billing");
+    assert_eq!((&file["signature"]["state"], &file["accepted"]), (&json!("unsigned"), &json!(true)));
+    assert_eq!((&file["refusal"], &file["configured"]), (&Value::Null, &json!(true)));
+    let needs: Vec<&str> =
+        file["needs"].as_array().unwrap().iter().map(|need| need["grant"].as_str().unwrap()).collect();
+    assert!(needs.contains(&"sql") && needs.contains(&"events"), "{needs:?}");
+    assert_eq!(file["routes"][0]["path"], "/api/billing/accounts/{patientId}");
+    assert_eq!(file["subscriptions"][0], json!({"name": "open-account", "events": ["patient.registered"]}));
+    assert_eq!(inspected(system, "service:billing").await, file);
+    assert_eq!(inspected(system, &sha256(&bytes)[..10]).await, file);
+
+    let same = write(system.folder(), "same", &marked(&bytes, 1));
+    let compared = async |old: &str, new: &str| {
+        let output = system.try_command(&["diff", old, new, "--json"]).await;
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
+    };
+    let (code, report) = compared("service:billing", same.to_str().unwrap()).await;
+    assert_eq!((code, &report["changes"]), (Some(0), &json!([])));
+    let (code, report) = compared(&billing, &analytics).await;
+    assert_eq!((code, &report["breaks"]), (Some(1), &json!(true)));
+    let broken: Vec<&Value> =
+        report["changes"].as_array().unwrap().iter().filter(|change| change["breaks"] == true).collect();
+    assert!(broken.iter().any(|change| change["what"] == "clinic:billing/accounts@0.1.0/open"), "{report}");
+    let garbage = write(system.folder(), "garbage", b"garbage");
+    assert_eq!(compared(&billing, garbage.to_str().unwrap()).await.0, Some(1), "no host takes the new one");
+    assert_eq!(compared(garbage.to_str().unwrap(), &billing).await.0, Some(2), "the old one cannot be compared");
+    assert_eq!(compared(&billing, "service:nobody").await.0, Some(2));
+}
+
+async fn inspected(system: &System, what: &str) -> Value {
+    serde_json::from_str(&system.command(&["inspect", what, "--json"]).await).unwrap()
+}

@@ -25,7 +25,7 @@ use crate::gateway::{Gateway, Parts};
 use crate::metrics::Metrics;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
-use crate::services::{Service, Services, Supervisor, Swapper, Watch};
+use crate::services::{Finding, Notices, Service, Services, Supervisor, Swapper};
 use crate::store::RoleSecret;
 
 /// A running host.
@@ -33,7 +33,7 @@ pub struct App {
     background: Background,
     gateway: Arc<Gateway>,
     changed: watch::Receiver<()>,
-    alarms: mpsc::UnboundedReceiver<Arc<Watch>>,
+    findings: mpsc::UnboundedReceiver<Finding>,
     news: mpsc::UnboundedReceiver<Arc<Service>>,
 }
 
@@ -52,9 +52,9 @@ impl App {
         let passwords = Passwords::new(&config.passwords)?;
         let host_services = Arc::new(HostServices { client: client.clone(), passwords, tokens: tokens.clone() });
 
-        let (raise_alarm, alarms) = mpsc::unbounded_channel();
+        let (find, findings) = mpsc::unbounded_channel();
         let secret = RoleSecret::read(&config.database.secret_file)?;
-        let opener = Opener { config: config.clone(), secret, host: host_services, alarms: raise_alarm };
+        let opener = Opener { config: config.clone(), secret, host: host_services, findings: find };
         let (services, news) = Services::new();
         let services = Arc::new(services);
         for service in &config.services {
@@ -86,6 +86,7 @@ impl App {
             },
             workers: Workers::new(bus.clone(), host.clone(), config.calls.clone()),
             consumers: Consumers::new(bus.clone(), config.events.clone()),
+            notices: Notices { bus: bus.clone(), host: host.clone() },
             changed: changed_sender,
         });
         let metrics = Arc::new(Metrics::new());
@@ -109,7 +110,7 @@ impl App {
             supervisor,
             metrics,
         };
-        Ok(Self { background, gateway, changed, alarms, news })
+        Ok(Self { background, gateway, changed, findings, news })
     }
 
     /// Serves until `shutdown` ends, then drains within `host.drain_s`.
@@ -123,7 +124,7 @@ impl App {
         self.background.supervisor.look_ahead().await?;
         self.background.clone().begin(self.news);
         tokio::spawn(self.gateway.clone().follow(self.changed));
-        tokio::spawn(self.background.supervisor.clone().run(self.alarms));
+        tokio::spawn(self.background.supervisor.clone().run(self.findings));
 
         let drain = Duration::from_secs(self.background.config.host.drain_s);
         let (begun, began_closing) = tokio::sync::oneshot::channel();

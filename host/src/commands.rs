@@ -6,6 +6,7 @@ pub mod deploy;
 pub mod dev;
 pub mod diff;
 pub mod events;
+pub mod history;
 pub mod host;
 pub mod inspect;
 pub mod keys;

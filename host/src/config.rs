@@ -124,6 +124,7 @@ pub struct Http {
     pub rate_burst: u32,
     pub live_streams: usize,
     pub live_pause_ms: u64,
+    pub pin_generation: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -184,6 +185,12 @@ pub struct Swap {
     pub watch_calls: u64,
     pub watch_s: u64,
     pub watch_failures: u64,
+    pub watch_failure_percent: u64,
+    pub watch_slowdown: u32,
+    pub watch_slow_ms: u64,
+    pub watch_min_calls: u64,
+    pub migration_lock_timeout_ms: u64,
+    pub migration_timeout_s: u64,
     pub drain_s: u64,
 }
 

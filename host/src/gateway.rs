@@ -93,7 +93,7 @@ impl Gateway {
             tokio::select! {
                 changed = changed.changed() => match changed {
                     Ok(()) => {
-                        let serving = self.services.all().into_iter().filter_map(|service| service.current());
+                        let serving = self.services.all().into_iter().filter_map(|service| service.lineup());
                         self.routes.store(Arc::new(RouteTable::of(&serving.collect::<Vec<_>>(), &self.public_url)));
                     }
                     Err(_) => return,

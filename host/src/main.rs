@@ -56,8 +56,12 @@ enum Command {
     Deploy(commands::deploy::Arguments),
     /// Watch a component's folder: each save goes live.
     Dev(commands::dev::Arguments),
-    /// Go back to the version before.
+    /// Give a canary a larger share of the calls, or all of them.
+    Promote(commands::deploy::PromoteArguments),
+    /// End a canary, or go back to the version before, or to any before that.
     Rollback(commands::deploy::RollbackArguments),
+    /// Show what was deployed of a service, by whom, and why it ended.
+    History(commands::history::Arguments),
     /// Show what runs on which host.
     Ps(commands::ps::Arguments),
     /// Dead letters.
@@ -118,7 +122,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Prune(options) => commands::prune::run(&config, options).await,
         Command::Deploy(options) => commands::deploy::run(&config, options).await,
         Command::Dev(options) => commands::dev::run(&config, options).await,
+        Command::Promote(options) => commands::deploy::promote(&config, options).await,
         Command::Rollback(options) => commands::deploy::roll_back(&config, options).await,
+        Command::History(options) => commands::history::run(&config, options).await,
         Command::Ps(options) => commands::ps::run(&config, options).await,
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,

@@ -143,4 +143,14 @@ fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
     gauge("generation_failures", "Failed calls of the generation that serves", "counter", &|status| {
         status.serving.as_ref().map_or(0, |serving| serving.failures)
     });
+    gauge("canary_percent", "Share of the calls that a canary gets", "gauge", &|status| {
+        status.canary.as_ref().map_or(0, |canary| u64::from(canary.percent))
+    });
+    gauge("canary_calls", "Calls of the canary", "counter", &|status| {
+        status.canary.as_ref().map_or(0, |canary| canary.calls)
+    });
+    gauge("canary_failures", "Failed calls of the canary", "counter", &|status| {
+        status.canary.as_ref().map_or(0, |canary| canary.failures)
+    });
+    gauge("calls_cut_off", "Calls that outlasted swap.drain_s", "counter", &|status| status.cut_off);
 }

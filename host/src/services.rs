@@ -11,21 +11,29 @@
 //!
 //! Routes and contracts are held against the services of this host; hosts that run different services are not compared.
 //!
-//! A generation is immutable, and a call keeps the one that it began with. While a new one is under watch, a call that it
-//! fails is run on the one before, which is possible because a failed call has left nothing behind. Start reading at
-//! `supervisor`, then `swap`.
+//! A generation is immutable, and a call keeps the one that it began with. A canary is a second generation that gets a share of
+//! the calls (`lineup`). While a generation is new, or a canary, it is under `watch`, and a call that it fails is run on the
+//! one before, which is possible because a failed call has left nothing behind. Start reading at `desired`, then `supervisor`
+//! and `swap`.
 
 pub mod desired;
+mod durations;
 mod generation;
+mod lineup;
+mod notice;
 mod registry;
 mod service;
 mod status;
 mod supervisor;
 mod swap;
+mod watch;
 
 pub use generation::{Generation, Matched};
+pub use lineup::Lineup;
+pub use notice::Notices;
 pub use registry::Services;
-pub use service::{Place, Service, Standing, Verdict, Watch};
+pub use service::{Finding, Place, Service, Standing};
 pub use status::{HostStatus, ServiceStatus, Serving, State};
 pub use supervisor::{Openings, Supervisor};
 pub use swap::{NotTaken, Swapper};
+pub use watch::{Verdict, Watch};

@@ -47,6 +47,8 @@ pub mod header {
     pub const PRINCIPAL: &str = "Ward-Principal";
     pub const IDEMPOTENCY_KEY: &str = "Ward-Idempotency-Key";
     pub const TRACEPARENT: &str = "traceparent";
+    /// In a request: the generation that shall answer. In a reply: the one that did.
+    pub const GENERATION: &str = "Ward-Generation";
     pub const FAILURE: &str = "Ward-Failure";
     pub const METHOD: &str = "Ward-Method";
     pub const PATH: &str = "Ward-Path";
@@ -84,6 +86,7 @@ pub mod subject {
     pub const DEAD: &str = "ward.dead";
     pub const WAKE: &str = "ward.wake";
     pub const HOSTS: &str = "ward.hosts";
+    pub const NOTICE: &str = "ward.notice";
     pub const KEYS: &str = "ward.keys";
     pub const PING: &str = "ward.ping";
     pub const EVENT_STREAM: &str = "WARD_EVENTS";

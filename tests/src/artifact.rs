@@ -13,6 +13,29 @@ pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     variant
 }
 
+/// The component with a text replaced by one of the same length, wherever it stands.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut variant = component.to_vec();
+    let places: Vec<usize> = variant
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from.as_bytes())
+        .map(|(i, _)| i)
+        .collect();
+    assert!(!places.is_empty(), "{from} is not in the component");
+    for place in places {
+        variant[place..place + to.len()].copy_from_slice(to.as_bytes());
+    }
+    variant
+}
+
+/// The component of `tests/hostile` with another behaviour, six letters long.
+pub fn behaving(hostile: &[u8], mode: &str) -> Vec<u8> {
+    const NORMAL: &str = "ward-hostile-mode:normal";
+    renamed(hostile, NORMAL, &NORMAL.replace("normal", mode))
+}
+
 /// Ways in which an artifact can be no good.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {

@@ -6,14 +6,14 @@ use tokio::sync::mpsc;
 
 use crate::capabilities::HostServices;
 use crate::config::{Capability, Config, ServiceConfig, ServiceName};
-use crate::services::{Openings, Service, Watch};
+use crate::services::{Finding, Openings, Service};
 use crate::store::{Database, RoleSecret};
 
 pub(super) struct Opener {
     pub config: Config,
     pub secret: RoleSecret,
     pub host: Arc<HostServices>,
-    pub alarms: mpsc::UnboundedSender<Arc<Watch>>,
+    pub findings: mpsc::UnboundedSender<Finding>,
 }
 
 impl Opener {
@@ -24,7 +24,7 @@ impl Opener {
         let database =
             wants_store.then(|| Database::new(&self.config.database, &self.secret, &service.name)).transpose()?;
         let (host, database) = (self.host.clone(), database.map(Arc::new));
-        Ok(Service::new(service.clone(), host, database, self.config.store.reruns, self.alarms.clone()))
+        Ok(Service::new(service.clone(), host, database, self.config.store.reruns, self.findings.clone()))
     }
 }
 

@@ -46,11 +46,27 @@ pub struct Change {
 #[derive(Clone)]
 pub struct Bucket(Store);
 
+/// Values of a key that a bucket remembers; the most that NATS allows.
+const HISTORY: i64 = 64;
+
 impl Bucket {
     pub async fn get(&self, key: &str) -> Result<Option<Revised>, RegistryError> {
         let entry = self.0.entry(key).await.map_err(failed("reading a bucket"))?;
         let entry = entry.filter(|entry| entry.operation == Operation::Put);
         Ok(entry.map(|entry| Revised { value: entry.value, revision: entry.revision }))
+    }
+
+    /// The values that the key had, the earliest first, as far back as the bucket remembers.
+    pub async fn history(&self, key: &str) -> Result<Vec<Revised>, RegistryError> {
+        let mut entries = self.0.history(key).await.map_err(failed("reading a bucket"))?;
+        let mut values = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(failed("reading a bucket"))?;
+            if entry.operation == Operation::Put {
+                values.push(Revised { value: entry.value, revision: entry.revision });
+            }
+        }
+        Ok(values)
     }
 
     /// Sets the value if it is still what was read: `revision` of the value read, 0 for none.
@@ -157,8 +173,12 @@ impl Objects {
 
 impl Bus {
     pub async fn bucket(&self, name: &str) -> Result<Bucket, RegistryError> {
-        let config =
-            kv::Config { bucket: name.to_owned(), history: 16, num_replicas: self.replicas, ..kv::Config::default() };
+        let config = kv::Config {
+            bucket: name.to_owned(),
+            history: HISTORY,
+            num_replicas: self.replicas,
+            ..kv::Config::default()
+        };
         self.jetstream.create_or_update_key_value(config).await.map(Bucket).map_err(failed("making a bucket"))
     }
 

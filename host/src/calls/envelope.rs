@@ -37,6 +37,12 @@ pub fn read(headers: Option<&Headers>, config: &config::Calls) -> Result<Call, F
     })
 }
 
+/// The generation that the caller wants an answer of, and of no other.
+pub fn pinned(headers: Option<&Headers>) -> Result<Option<u64>, Failure> {
+    let text = headers.and_then(|headers| headers.get(header::GENERATION)).map(|value| value.as_str());
+    text.map(|text| text.parse().map_err(|_| refuse(header::GENERATION))).transpose()
+}
+
 /// Adds the headers of a call that is to be sent.
 pub fn write(call: &Call, headers: &mut Headers) {
     headers.insert(header::CALL_ID, call.id.as_str());

@@ -76,7 +76,7 @@ impl Operation {
     }
 }
 
-/// Runs `operation` on `generation`; conflicts are re-run up to `store.reruns` times.
+/// Runs `operation` on `generation`, until it ends or the generation's time is over.
 pub async fn execute(
     service: &Service,
     generation: &Arc<Generation>,
@@ -85,6 +85,24 @@ pub async fn execute(
     key: Option<&IdempotencyKey>,
 ) -> Result<Executed, Refusal> {
     let _under_way = generation.enter();
+    tokio::select! {
+        biased;
+        result = until_done(service, generation, call, operation, key) => result,
+        () = generation.is_over() => {
+            let message = format!("{} was replaced, and the call outlasted swap.drain_s; it was rolled back", service.name);
+            Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message))
+        }
+    }
+}
+
+/// Conflicts are re-run up to `store.reruns` times.
+async fn until_done(
+    service: &Service,
+    generation: &Arc<Generation>,
+    call: &Call,
+    operation: &Operation,
+    key: Option<&IdempotencyKey>,
+) -> Result<Executed, Refusal> {
     let limit = Instant::now() + Duration::from_millis(service.config.limits.time_ms);
     let deadline = call.deadline.min(limit);
     for rerun in 0..=service.reruns {

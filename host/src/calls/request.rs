@@ -57,12 +57,12 @@ impl Target {
         }
     }
 
-    /// Would this generation write?
+    /// Would this generation write? False when it does not know the target.
     pub fn writes(&self, generation: &Generation) -> bool {
         let effect = match self {
             Self::Http { method, path, .. } => generation.route(method, path).map(|matched| matched.route.effect),
-            Self::Function { interface, function, .. } => {
-                generation.plugin.function(interface, function).map(|function| function.effect)
+            Self::Function { interface, function, contract } => {
+                generation.plugin.function(interface, function, contract.as_ref()).map(|function| function.effect)
             }
         };
         effect.is_some_and(|effect| effect != Effect::Read)
@@ -129,7 +129,7 @@ fn function_operation(
     contract: Option<&Contract>,
 ) -> Result<Operation, Failure> {
     let service = &generation.context.name;
-    let found = generation.plugin.function(interface, function);
+    let found = generation.plugin.function(interface, function, contract);
     let found = found.ok_or_else(|| refuse(format!("{service} has no function {interface}.{function}")))?;
     if let Some(contract) = contract
         && !contract.agrees_with(&found.contract)

@@ -1,5 +1,7 @@
 //! What a service interface is called in subjects and headers.
 
+use std::cmp::Ordering;
+
 /// `shop:stock/items@0.1.0`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contract {
@@ -37,6 +39,17 @@ impl Contract {
         let both = self.version.as_deref().zip(other.version.as_deref());
         self.name == other.name && both.is_none_or(|(one, another)| series(one) == series(another))
     }
+
+    /// Which of two versions came first.
+    pub fn age(&self, other: &Self) -> Ordering {
+        numbers(self.version.as_deref()).cmp(&numbers(other.version.as_deref()))
+    }
+}
+
+/// Without what stands behind a dash.
+fn numbers(version: Option<&str>) -> Vec<u64> {
+    let release = version.and_then(|version| version.split(['-', '+']).next()).unwrap_or_default();
+    release.split('.').map(|number| number.parse().unwrap_or(0)).collect()
 }
 
 /// What must be equal: `0.1` of `0.1.9`, `2` of `2.3.1`.
@@ -66,5 +79,12 @@ mod tests {
         assert!(!of("0.1.0").agrees_with(&of("0.2.0")));
         assert!(!of("1.0.0").agrees_with(&of("2.0.0")));
         assert!(of("0.1.0").agrees_with(&Contract::parse("a:b/c").unwrap()));
+    }
+
+    #[test]
+    fn versions_have_an_age() {
+        let of = |version: &str| Contract::parse(&format!("a:b/c@{version}")).unwrap();
+        assert_eq!(of("0.9.0").age(&of("0.10.0")), Ordering::Less);
+        assert_eq!(of("1.0.0-rc.1").age(&of("0.10.0")), Ordering::Greater);
     }
 }

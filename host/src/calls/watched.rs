@@ -1,55 +1,131 @@
-//! Which generation answers: the current one, and the one before it while the current one is under watch and fails.
+//! A call on one of the generations that serve; while that one is watched, on the one before as well if need be.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ward_proto::call::{FailureKind, header};
 
 use super::execute::{Executed, Operation, Refusal, execute};
 use super::{Blame, Call, Failure};
-use crate::services::{Generation, Service, Verdict, Watch};
+use crate::services::{Generation, Lineup, Service, Verdict, Watch};
 use crate::store::IdempotencyKey;
 
-/// Answers a call. `operation` says what to do on a generation: routes and functions may differ between two.
-pub async fn answer(
-    service: &Service,
-    call: &Call,
-    key: Option<&IdempotencyKey>,
-    operation: impl Fn(&Arc<Generation>) -> Result<Operation, Failure>,
-) -> Result<Executed, Refusal> {
-    let generation = service.current().ok_or_else(|| {
-        let message = format!("{} does not run here any more", service.name);
-        Refusal::new(FailureKind::Unavailable, Blame::Surroundings, message)
-    })?;
-    let watch = service.watch_over(&generation);
-    let outcome = match operation(&generation) {
-        Ok(operation) => execute(service, &generation, call, &operation, key).await,
-        Err(refused) => Err(Refusal::Failed(refused, blame_for_refusal(watch.as_deref(), &operation))),
-    };
-    let failed = is_failure(&outcome);
-    if failed {
-        generation.count_failure();
-    }
-    let Some(watch) = watch else { return outcome };
-    match watch.note(failed) {
-        Verdict::Undecided => {}
-        Verdict::Proven => service.end_watch(&watch),
-        Verdict::Failed => service.go_back(&watch),
-    }
-    // The failed call has left nothing behind, so the generation before may answer it.
-    if failed && !call.remaining().is_zero() {
-        let operation = operation(&watch.before).map_err(|refused| Refusal::Failed(refused, Blame::Caller))?;
-        return execute(service, &watch.before, call, &operation, key).await;
-    }
-    outcome
+/// How a call ended, and on which generation.
+pub struct Answered {
+    pub outcome: Result<Executed, Refusal>,
+    pub generation: u64,
 }
 
-/// What the generation before understands, the new one has no reason to refuse.
-fn blame_for_refusal(
-    watch: Option<&Watch>,
-    operation: impl Fn(&Arc<Generation>) -> Result<Operation, Failure>,
-) -> Blame {
-    let was_understood = watch.is_some_and(|watch| operation(&watch.before).is_ok());
-    if was_understood { Blame::Component } else { Blame::Caller }
+/// What a call wants of the service.
+pub struct Wanted<'a, O> {
+    pub call: &'a Call,
+    pub key: Option<&'a IdempotencyKey>,
+    /// The generation that shall answer, and no other.
+    pub pinned: Option<u64>,
+    /// What to do on a generation: routes and functions may differ between two.
+    pub operation: O,
+}
+
+/// Answers a call.
+pub async fn answer<O>(service: &Service, wanted: Wanted<'_, O>) -> Answered
+where
+    O: Fn(&Arc<Generation>) -> Result<Operation, Failure>,
+{
+    let Some(lineup) = service.lineup() else {
+        let message = format!("{} does not run here any more", service.name);
+        let outcome = Err(Refusal::new(FailureKind::Unavailable, Blame::Surroundings, message));
+        return Answered { outcome, generation: 0 };
+    };
+    let (generation, operation) = match choose(service, &lineup, &wanted) {
+        Ok(chosen) => chosen,
+        Err(refused) => {
+            return Answered {
+                outcome: Err(Refusal::Failed(refused, Blame::Caller)),
+                generation: lineup.current.number,
+            };
+        }
+    };
+    let Wanted { call, key, .. } = wanted;
+    let outcome = timed(service, generation, call, &operation, key).await;
+    let answered = Answered { outcome, generation: generation.number };
+    match lineup.watch_over(generation) {
+        Some(watch) => watched(service, watch, &wanted, answered).await,
+        None => answered,
+    }
+}
+
+/// The generation whose turn it is, or the other one when only that one understands the call.
+fn choose<'a, O>(
+    service: &Service,
+    lineup: &'a Lineup,
+    wanted: &Wanted<'_, O>,
+) -> Result<(&'a Arc<Generation>, Operation), Failure>
+where
+    O: Fn(&Arc<Generation>) -> Result<Operation, Failure>,
+{
+    if let Some(number) = wanted.pinned {
+        let pinned = lineup.numbered(number).ok_or_else(|| not_serving(service, lineup, number))?;
+        return Ok((pinned, (wanted.operation)(pinned)?));
+    }
+    let picked = lineup.pick(service.next_turn());
+    match (wanted.operation)(picked) {
+        Ok(operation) => Ok((picked, operation)),
+        Err(refused) => {
+            let before = lineup.watch.as_ref().map(|watch| &watch.before);
+            let others = lineup.generations().chain(before).filter(|other| !Arc::ptr_eq(other, picked));
+            let mut understanding = others.filter_map(|other| Some((other, (wanted.operation)(other).ok()?)));
+            understanding.next().ok_or(refused)
+        }
+    }
+}
+
+fn not_serving(service: &Service, lineup: &Lineup, number: u64) -> Failure {
+    let serving: Vec<String> = lineup.generations().map(|generation| generation.number.to_string()).collect();
+    let message = format!("generation {number} of {} does not serve; {} does", service.name, serving.join(" and "));
+    Failure::new(FailureKind::Refused, message)
+}
+
+/// Takes note of a call of a generation under watch. What it failed the generation before may answer: the failed call has
+/// left nothing behind. What both fail is not the new one's fault.
+async fn watched<O>(service: &Service, watch: &Arc<Watch>, wanted: &Wanted<'_, O>, answered: Answered) -> Answered
+where
+    O: Fn(&Arc<Generation>) -> Result<Operation, Failure>,
+{
+    let Wanted { call, key, .. } = wanted;
+    let mut failed = is_failure(&answered.outcome);
+    let mut last = answered;
+    if failed
+        && !call.remaining().is_zero()
+        && wanted.pinned.is_none()
+        && let Ok(operation) = (wanted.operation)(&watch.before)
+    {
+        let outcome = timed(service, &watch.before, call, &operation, *key).await;
+        failed = !is_failure(&outcome);
+        last = Answered { outcome, generation: watch.before.number };
+    }
+    match watch.note(failed) {
+        Verdict::Undecided => {}
+        Verdict::Proven => service.end_watch(watch),
+        Verdict::Failed(reason) => service.go_back(watch, reason),
+    }
+    last
+}
+
+/// Executes, and takes note of how long it took or that it failed.
+async fn timed(
+    service: &Service,
+    generation: &Arc<Generation>,
+    call: &Call,
+    operation: &Operation,
+    key: Option<&IdempotencyKey>,
+) -> Result<Executed, Refusal> {
+    let began = Instant::now();
+    let outcome = execute(service, generation, call, operation, key).await;
+    match is_failure(&outcome) {
+        true => generation.count_failure(),
+        false => generation.durations.record(began.elapsed()),
+    }
+    outcome
 }
 
 /// Would another generation have done better? Not where the caller, the store or the network are to blame; and what may have

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, header, subject};
 
 use super::execute::{Executed, Refusal};
-use super::{Blame, Call, Failure, envelope, request, watched};
+use super::watched::{self, Answered, Wanted};
+use super::{Blame, Call, Failure, envelope, request};
 use crate::bus::{Bus, BusError, Headers, Message};
 use crate::config::{self, ServiceName};
 use crate::services::{Generation, Place, Service};
@@ -137,23 +138,29 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
     match outcome {
         // Nobody waits any more.
         None => tracing::debug!(call = call.id, service = service.name.as_str(), "cancelled and rolled back"),
-        Some(Ok(Executed::Answered(answer))) => reply_answer(&shared, &message, answer).await,
-        Some(Ok(Executed::Consumed | Executed::Declined(_))) => {}
-        Some(Err(refusal)) => reply_refusal(&shared, &message, refusal, &call).await,
+        Some(Ok(Answered { outcome: Ok(Executed::Answered(answer)), generation })) => {
+            reply_answer(&shared, &message, answer, generation).await;
+        }
+        Some(Ok(Answered { outcome: Ok(Executed::Consumed | Executed::Declined(_)), .. })) => {}
+        Some(Ok(Answered { outcome: Err(refusal), .. }) | Err(refusal)) => {
+            reply_refusal(&shared, &message, refusal, &call).await;
+        }
     }
 }
 
-async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Executed, Refusal> {
+/// An error when it did not come to a generation.
+async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Answered, Refusal> {
     let Some(_slot) = place.slot(call.remaining()).await else {
         let message = format!("waiting in the queue of {}", service.name);
         return Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message));
     };
     let blamed = |blame| move |failure| Refusal::Failed(failure, blame);
     let target = request::Target::of(&message.subject, message.headers.as_ref()).map_err(blamed(Blame::Caller))?;
+    let pinned = envelope::pinned(message.headers.as_ref()).map_err(blamed(Blame::Caller))?;
     let key = idempotency_key(service, call, &target, message).await.map_err(blamed(Blame::Surroundings))?;
     let operation =
         |generation: &Arc<Generation>| target.operation(generation, call, message.headers.as_ref(), &message.payload);
-    watched::answer(service, call, key.as_ref(), operation).await
+    Ok(watched::answer(service, Wanted { call, key: key.as_ref(), pinned, operation }).await)
 }
 
 /// The key counts for writes only; a read has nothing to repeat.
@@ -166,7 +173,8 @@ async fn idempotency_key(
     let (Some(key), Some(database)) = (&call.idempotency_key, &service.database) else {
         return Ok(None);
     };
-    let writes = service.current().is_some_and(|generation| target.writes(&generation));
+    let lineup = service.lineup();
+    let writes = lineup.is_some_and(|lineup| lineup.generations().any(|generation| target.writes(generation)));
     if !writes {
         return Ok(None);
     }
@@ -180,8 +188,9 @@ async fn idempotency_key(
     Ok(Some(IdempotencyKey::new(token, &target.name(), principal, key, &request)))
 }
 
-async fn reply_answer(shared: &Shared, message: &Message, answer: Answer) {
+async fn reply_answer(shared: &Shared, message: &Message, answer: Answer, generation: u64) {
     let mut headers = Headers::new();
+    headers.insert(header::GENERATION, generation.to_string());
     for (name, value) in &answer.head {
         headers.append(name.as_str(), value.as_str());
     }

@@ -1,4 +1,4 @@
-//! `ward deploy` and `ward rollback`: change the desired state, and wait until every host has dealt with it.
+//! `ward deploy`, `ward promote` and `ward rollback`: change the desired state, and wait until every host has dealt with it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::output::{self, Progress};
 use super::ps::hosts;
 use super::push::provide;
 use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
-use crate::services::desired::DesiredState;
+use crate::services::desired::{Canary, Change, Desired, DesiredState, Note, Unfit};
 use crate::services::{HostStatus, ServiceStatus, State};
 
 #[derive(Args)]
@@ -22,6 +23,48 @@ pub struct Arguments {
     /// Sign the artifact with this key; without it with artifacts.signing_key_file, if that is set.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Let it have this share of the calls, 1 to 99, beside what serves.
+    #[arg(long, value_name = "PERCENT")]
+    canary: Option<u8>,
+    /// Take it although it breaks a contract with another service; needs --reason.
+    #[arg(long, requires = "reason")]
+    force: bool,
+    /// Why; it is kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Args)]
+pub struct PromoteArguments {
+    /// The service, as in the configuration.
+    service: String,
+    /// The canary's new share; without it, all calls.
+    #[arg(long)]
+    percent: Option<u8>,
+    /// Why; it is kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Args)]
+pub struct RollbackArguments {
+    /// The service, as in the configuration.
+    service: String,
+    /// The generation to go back to (`ward history`); without it, a canary ends, or the version before serves again.
+    generation: Option<u64>,
+    /// Why; it is kept in the history.
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Args)]
+struct Wait {
     /// Do not wait for the hosts.
     #[arg(long)]
     no_wait: bool,
@@ -30,30 +73,31 @@ pub struct Arguments {
     timeout: u64,
 }
 
-#[derive(Args)]
-pub struct RollbackArguments {
-    /// The service, as in the configuration.
-    service: String,
-    /// Seconds to wait for the hosts.
-    #[arg(long, default_value_t = 120)]
-    timeout: u64,
-}
-
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
-    let service = known_service(config, &arguments.service)?;
-    let bus = Bus::connect(&config.nats, "ward deploy").await?;
-    let digest = provide(config, &bus, &arguments.component, arguments.key.as_deref()).await?;
-    let order = order(&bus, &service, digest.to_string(), "deployed").await?;
-    let Order { digest, revision, is_new } = &order;
-    let (shall_be, already) = if *is_new { ("shall be", "") } else { ("is at", " already") };
-    println!("{service} {shall_be} {}{already} (generation {revision})", short(digest));
-    wait_unless(arguments.no_wait, &bus, &service, *revision, arguments.timeout).await
+    let desk = Desk::open(config, &arguments.service, "ward deploy").await?;
+    let digest = provide(config, &desk.bus, &arguments.component, arguments.key.as_deref()).await?.to_string();
+    let forced = arguments.reason.clone().filter(|_| arguments.force);
+    let reason = arguments.reason.unwrap_or_else(|| "deployed".to_owned());
+    let change = |current: Option<&Desired>| match (current, arguments.canary) {
+        (_, None) => deployed(current, &digest, forced, reason),
+        (Some(current), Some(percent)) => current.try_out(&digest, percent, forced, note(Change::Canary, reason)),
+        (None, Some(_)) => Err(Unfit::NothingToCompare),
+    };
+    desk.change(change, &arguments.wait).await
 }
 
-/// What shall run of a service.
-pub struct Order {
+fn deployed(current: Option<&Desired>, digest: &str, forced: Option<String>, reason: String) -> Result<Desired, Unfit> {
+    let note = note(Change::Deployed, reason);
+    match current {
+        None => Ok(Desired::first(digest, forced, note)),
+        Some(current) if current.canary.is_none() && current.stable.digest == digest => Ok(current.clone()),
+        Some(current) => current.deploy(digest, forced, note),
+    }
+}
+
+/// What serves after [`replace`].
+pub struct Replaced {
     pub digest: String,
-    pub revision: u64,
     /// False when it was so before.
     pub is_new: bool,
 }
@@ -62,43 +106,122 @@ pub struct Order {
 /// the first that does not take it.
 pub async fn replace(
     config: &Config,
-    bus: &Bus,
     service: &ServiceName,
     component: &str,
     reason: &str,
     timeout: Duration,
-) -> anyhow::Result<Order> {
-    let digest = provide(config, bus, component, None).await?;
-    let order = order(bus, service, digest.to_string(), reason).await?;
-    let statuses = settle(bus, service, order.revision, timeout).await?;
-    match refusal(&statuses, order.revision) {
-        None => Ok(order),
+) -> anyhow::Result<Replaced> {
+    let desk = Desk::open(config, service.as_str(), reason).await?;
+    let digest = provide(config, &desk.bus, component, None).await?.to_string();
+    let order = desk.order(|current| deployed(current, &digest, None, reason.to_owned())).await?;
+    let statuses = desk.settled(&order, timeout).await?;
+    match refusal(&statuses, &order) {
+        None => Ok(Replaced { digest, is_new: order.is_new }),
         Some(reason) => bail!("{reason}"),
     }
 }
 
-async fn order(bus: &Bus, service: &ServiceName, digest: String, reason: &str) -> anyhow::Result<Order> {
-    let desired = DesiredState::open(bus).await?;
-    let current = desired.get(service).await?;
-    if current.desired.as_ref().is_some_and(|current| current.digest == digest) {
-        return Ok(Order { digest, revision: current.revision, is_new: false });
-    }
-    let revision = desired.advance(service, &current, &digest, who(), reason.to_owned()).await?;
-    Ok(Order { digest, revision, is_new: true })
+pub async fn promote(config: &Config, arguments: PromoteArguments) -> anyhow::Result<()> {
+    let desk = Desk::open(config, &arguments.service, "ward promote").await?;
+    let reason = arguments.reason.unwrap_or_else(|| "promoted".to_owned());
+    let change = |current: Option<&Desired>| {
+        current.ok_or(Unfit::NoCanary)?.promote(arguments.percent, note(Change::Promoted, reason))
+    };
+    desk.change(change, &arguments.wait).await
 }
 
 pub async fn roll_back(config: &Config, arguments: RollbackArguments) -> anyhow::Result<()> {
-    let service = known_service(config, &arguments.service)?;
-    let bus = Bus::connect(&config.nats, "ward rollback").await?;
-    let desired = DesiredState::open(&bus).await?;
-    let current = desired.get(&service).await?;
-    let Some((digest, revision)) = desired.go_back(&service, &current, None, who(), "rolled back".to_owned()).await?
-    else {
-        bail!("{service} has no version before this one")
+    let desk = Desk::open(config, &arguments.service, "ward rollback").await?;
+    let reason = arguments.reason.unwrap_or_else(|| "rolled back".to_owned());
+    let change = |current: Option<&Desired>| {
+        current.ok_or(Unfit::NothingBefore)?.go_back(arguments.generation, note(Change::RolledBack, reason))
     };
-    println!("{service} shall be {} again (generation {revision})", short(&digest));
-    wait_unless(false, &bus, &service, revision, arguments.timeout).await
+    desk.change(change, &arguments.wait).await
 }
+
+/// Where an operator changes what is desired of one service.
+struct Desk {
+    bus: Bus,
+    service: ServiceName,
+    desired: DesiredState,
+}
+
+impl Desk {
+    async fn open(config: &Config, service: &str, name: &str) -> anyhow::Result<Self> {
+        let service = known_service(config, service)?;
+        let bus = Bus::connect(&config.nats, name).await?;
+        let desired = DesiredState::open(&bus).await?;
+        Ok(Self { bus, service, desired })
+    }
+
+    /// Changes what is desired, says so, and waits for the hosts.
+    async fn change(
+        &self,
+        change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>,
+        wait: &Wait,
+    ) -> anyhow::Result<()> {
+        let order = self.order(change).await?;
+        let (shall_be, already) = if order.is_new { ("shall be", "") } else { ("is at", " already") };
+        output::line(format_args!("{} {shall_be} {}{already}", self.service, said(&order.desired)));
+        if wait.no_wait {
+            return Ok(());
+        }
+        let _progress = Progress::of("waiting for the hosts");
+        let statuses = self.settled(&order, Duration::from_secs(wait.timeout)).await?;
+        report(&statuses, &order)
+    }
+
+    async fn order(&self, change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>) -> anyhow::Result<Order> {
+        let current = self.desired.get(&self.service).await?;
+        let desired = change(current.desired.as_ref())?;
+        if current.desired.as_ref() == Some(&desired) {
+            return Ok(Order { desired, revision: current.revision, is_new: false });
+        }
+        let revision = self.desired.set(&self.service, &current, &desired).await?;
+        Ok(Order { desired, revision, is_new: true })
+    }
+
+    /// What the hosts say of the service once all of them have dealt with the order.
+    async fn settled(&self, order: &Order, timeout: Duration) -> anyhow::Result<Statuses> {
+        let until = Instant::now() + timeout;
+        loop {
+            let hosts = hosts(&self.bus).await?;
+            // A host that does not know of the service yet looks for it.
+            let is_expected = !hosts.is_empty();
+            let statuses = statuses(hosts, &self.service);
+            let unsettled = statuses.iter().find(|(_, status)| !is_settled(status, order.revision));
+            if unsettled.is_none() && !(is_expected && statuses.is_empty()) {
+                return Ok(statuses);
+            }
+            if Instant::now() > until {
+                let (seconds, service) = (timeout.as_secs(), &self.service);
+                let Some((host, status)) = unsettled else {
+                    bail!("no host takes it: is [services.{service}] in the configuration that the hosts read?");
+                };
+                bail!("not all hosts are done after {seconds} s ({host}: {:?}, {})", status.state, status.reason);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A change of what is desired.
+struct Order {
+    desired: Desired,
+    revision: u64,
+    /// False when it was so before.
+    is_new: bool,
+}
+
+impl Order {
+    /// The generation that it is about.
+    fn generation(&self) -> u64 {
+        self.desired.canary.as_ref().map_or(self.desired.stable.generation, |canary| canary.version.generation)
+    }
+}
+
+/// By host.
+type Statuses = Vec<(String, ServiceStatus)>;
 
 pub fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName> {
     let service = ServiceName::parse(name).with_context(|| format!("{name:?} is not a service name"))?;
@@ -108,57 +231,26 @@ pub fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName>
     Ok(service)
 }
 
+/// `generation 3 (3ab21f…), and 4 (99c0d1…) for 5 % of the calls`
+fn said(desired: &Desired) -> String {
+    let stable = format!("generation {} ({})", desired.stable.generation, short(&desired.stable.digest));
+    match &desired.canary {
+        None => stable,
+        Some(Canary { version, percent }) => {
+            format!("{stable}, and {} ({}) for {percent} % of the calls", version.generation, short(&version.digest))
+        }
+    }
+}
+
 pub fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn who() -> String {
-    std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned())
+fn note(change: Change, reason: String) -> Note {
+    Note::new(std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned()), change, reason)
 }
 
-async fn wait_unless(
-    no_wait: bool,
-    bus: &Bus,
-    service: &ServiceName,
-    revision: u64,
-    timeout: u64,
-) -> anyhow::Result<()> {
-    if no_wait {
-        return Ok(());
-    }
-    let statuses = settle(bus, service, revision, Duration::from_secs(timeout)).await?;
-    report(&statuses, revision)
-}
-
-/// What the hosts say of a service once all of them have dealt with a revision.
-async fn settle(
-    bus: &Bus,
-    service: &ServiceName,
-    revision: u64,
-    timeout: Duration,
-) -> anyhow::Result<Vec<(String, ServiceStatus)>> {
-    let until = Instant::now() + timeout;
-    loop {
-        let hosts = hosts(bus).await?;
-        // A host that does not know of the service yet looks for it.
-        let is_expected = !hosts.is_empty();
-        let statuses = statuses(hosts, service);
-        let unsettled = statuses.iter().find(|(_, status)| !is_settled(status, revision));
-        if unsettled.is_none() && !(is_expected && statuses.is_empty()) {
-            return Ok(statuses);
-        }
-        if Instant::now() > until {
-            let seconds = timeout.as_secs();
-            let Some((host, status)) = unsettled else {
-                bail!("no host takes it: is [services.{service}] in the configuration that the hosts read?");
-            };
-            bail!("not all hosts are done after {seconds} s ({host}: {:?}, {})", status.state, status.reason);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn statuses(hosts: Vec<HostStatus>, service: &ServiceName) -> Vec<(String, ServiceStatus)> {
+fn statuses(hosts: Vec<HostStatus>, service: &ServiceName) -> Statuses {
     let of_service = hosts.into_iter().filter_map(|host| {
         let status = host.services.into_iter().find(|status| status.service == service.as_str())?;
         Some((host.host, status))
@@ -170,26 +262,28 @@ fn is_settled(status: &ServiceStatus, revision: u64) -> bool {
     status.revision >= revision && matches!(status.state, State::Running | State::Refused)
 }
 
-fn report(statuses: &[(String, ServiceStatus)], revision: u64) -> anyhow::Result<()> {
+fn report(statuses: &Statuses, order: &Order) -> anyhow::Result<()> {
     if statuses.is_empty() {
-        println!("no host runs now; the first one that starts will take it");
+        output::line("no host runs now; the first one that starts will take it");
     }
-    for (host, status) in statuses.iter().filter(|(_, status)| !is_refused(status, revision)) {
-        let version = status.serving.as_ref().map(|serving| serving.version.as_str()).unwrap_or_default();
-        println!("{host}: {} {version} serves", status.service);
+    for (host, status) in statuses.iter().filter(|(_, status)| !is_refused(status, order)) {
+        let mut serving = [&status.serving, &status.canary].into_iter().flatten();
+        let Some(serving) = serving.find(|serving| serving.generation == order.generation()) else { continue };
+        let (service, percent) = (&status.service, serving.percent);
+        output::line(format_args!("{host}: {service} {} serves {percent} % of the calls", serving.version));
     }
-    match refusal(statuses, revision) {
+    match refusal(statuses, order) {
         None => Ok(()),
         Some(reason) => bail!("not taken; what served before still serves. {reason}"),
     }
 }
 
-fn refusal(statuses: &[(String, ServiceStatus)], revision: u64) -> Option<String> {
-    let (host, status) = statuses.iter().find(|(_, status)| is_refused(status, revision))?;
+fn refusal(statuses: &Statuses, order: &Order) -> Option<String> {
+    let (host, status) = statuses.iter().find(|(_, status)| is_refused(status, order))?;
     Some(format!("{host}: {}", status.reason))
 }
 
 /// A later revision is a host that went back, or another operator.
-fn is_refused(status: &ServiceStatus, revision: u64) -> bool {
-    status.state == State::Refused || status.revision > revision
+fn is_refused(status: &ServiceStatus, order: &Order) -> bool {
+    status.state == State::Refused || status.revision > order.revision
 }

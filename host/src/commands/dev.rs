@@ -16,7 +16,6 @@ use clap::Args;
 use self::watch::Watch;
 use super::build::{Built, Detail, Source, Workspace};
 use super::deploy;
-use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
 
 #[derive(Args)]
@@ -34,11 +33,10 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let workspace = Workspace::of(&arguments.directory)?;
     let source = workspace.at(&arguments.directory)?.clone();
     let service = deploy::known_service(config, &source.service)?;
-    let bus = Bus::connect(&config.nats, "ward dev").await?;
     println!("{service}: each save in {} goes live; Ctrl-C ends this", source.directory.display());
     let timeout = Duration::from_secs(arguments.timeout);
     let config = config.clone();
-    let developer = Developer { config, workspace, source, service, bus, timeout, live: None };
+    let developer = Developer { config, workspace, source, service, timeout, live: None };
     tokio::select! {
         ended = developer.work() => ended,
         signal = tokio::signal::ctrl_c() => {
@@ -53,7 +51,6 @@ struct Developer {
     workspace: Workspace,
     source: Source,
     service: ServiceName,
-    bus: Bus,
     timeout: Duration,
     /// The digest that this command made live last.
     live: Option<String>,
@@ -102,8 +99,7 @@ impl Developer {
     async fn swap(&mut self, artifact: &Path) -> Outcome {
         let began = Instant::now();
         let artifact = artifact.display().to_string();
-        let replaced =
-            deploy::replace(&self.config, &self.bus, &self.service, &artifact, "ward dev", self.timeout).await;
+        let replaced = deploy::replace(&self.config, &self.service, &artifact, "ward dev", self.timeout).await;
         match replaced {
             Err(error) => Outcome::NotTaken(error),
             Ok(order) if !order.is_new => Outcome::Unchanged { digest: order.digest },

@@ -86,7 +86,7 @@ async fn signature(config: &Config, digest: &Digest) -> anyhow::Result<(Verdict,
 async fn desired(bus: &Bus, service: &str) -> anyhow::Result<Digest> {
     let name = ServiceName::parse(service).with_context(|| format!("{service:?} is not a service name"))?;
     let current = DesiredState::open(bus).await?.get(&name).await?;
-    let digest = current.desired.and_then(|desired| Digest::parse(&desired.digest));
+    let digest = current.desired.and_then(|desired| Digest::parse(&desired.stable.digest));
     digest.with_context(|| format!("nothing was deployed as {service}"))
 }
 

@@ -132,8 +132,8 @@ pub(super) fn exported_functions(
     component: &Component,
     service: &ServiceName,
     described: &Description,
-) -> Result<HashMap<(String, String), PluginFunction>, LoadError> {
-    let mut functions = HashMap::new();
+) -> Result<HashMap<(String, String), Vec<PluginFunction>>, LoadError> {
+    let mut functions: HashMap<(String, String), Vec<PluginFunction>> = HashMap::new();
     let ty = component.component_type();
     for (export, item) in ty.exports(&engine.wasmtime) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
@@ -159,14 +159,21 @@ pub(super) fn exported_functions(
                 effect,
                 export: export_index,
             };
-            if functions.insert((contract.interface.clone(), name), function).is_some() {
-                return Err(LoadError::Ambiguous(contract.interface.clone()));
+            let versions = functions.entry((contract.interface.clone(), name)).or_default();
+            let is_twin =
+                |other: &&PluginFunction| other.contract.name != contract.name || other.contract.agrees_with(&contract);
+            if let Some(twin) = versions.iter().find(is_twin) {
+                let (one, other) = (twin.contract.text.clone(), contract.text.clone());
+                return Err(LoadError::Ambiguous { one, other });
             }
+            versions.push(function);
+            versions.sort_by(|one, other| other.contract.age(&one.contract));
         }
     }
     let missing = described.functions.iter().find(|described| {
         !functions
             .values()
+            .flatten()
             .any(|function| function.contract.name == described.interface && *function.name == *described.name)
     });
     match missing {

@@ -17,6 +17,7 @@ use super::{Engine, asked};
 use crate::bindings::exports::ward::component::{description as description_interface, seed};
 use crate::bindings::exports::ward::events::subscriber;
 use crate::bindings::exports::ward::http::handler;
+use crate::calls::typed::Contract;
 use crate::capabilities::CallState;
 use crate::config::{Grants, ServiceName};
 use crate::values::Unsupported;
@@ -34,8 +35,8 @@ pub enum LoadError {
     Unsupported { interface: String, function: String, reason: Unsupported },
     #[error("it exports {interface}/{function} without describing it, or describes it without exporting it")]
     Undescribed { interface: String, function: String },
-    #[error("two of its interfaces are named {0}, and the name is all that a subject has")]
-    Ambiguous(String),
+    #[error("it exports {one} and {other}, which a caller cannot tell apart: the name and the series are the same")]
+    Ambiguous { one: String, other: String },
     #[error(transparent)]
     Description(#[from] Fault),
     #[error("asking it what it is failed: {0}")]
@@ -47,8 +48,8 @@ pub enum LoadError {
 pub struct Plugin {
     pre: InstancePre<CallState>,
     pub description: Description,
-    /// By interface (short) and function.
-    functions: HashMap<(String, String), PluginFunction>,
+    /// By interface (short) and function; of several versions of an interface the newest first.
+    functions: HashMap<(String, String), Vec<PluginFunction>>,
     /// What it calls of others.
     pub imports: Vec<Import>,
     /// Grants that it makes no use of.
@@ -92,12 +93,16 @@ impl Plugin {
         })
     }
 
-    pub fn function(&self, interface: &str, name: &str) -> Option<&PluginFunction> {
-        self.functions.get(&(interface.to_owned(), name.to_owned()))
+    /// The function as a caller who knows `contract` knows it; without one, the newest. One that the caller would not
+    /// understand is better than none: its contract says why.
+    pub fn function(&self, interface: &str, name: &str, contract: Option<&Contract>) -> Option<&PluginFunction> {
+        let versions = self.functions.get(&(interface.to_owned(), name.to_owned()))?;
+        let agreeing = |function: &&PluginFunction| contract.is_none_or(|known| known.agrees_with(&function.contract));
+        versions.iter().find(agreeing).or(versions.first())
     }
 
     pub fn functions(&self) -> impl Iterator<Item = &PluginFunction> {
-        self.functions.values()
+        self.functions.values().flatten()
     }
 
     pub fn has_seed(&self) -> bool {

@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use ward_proto::call::{ce, header, subject};
+use ward_proto::call::{FailureKind, ce, header, subject};
 
 use super::{dead, message};
 use crate::bindings::exports::ward::component::description::Subscription;
 use crate::bindings::exports::ward::events::subscriber::Disposition;
 use crate::bus::{Bus, Delivery, Outcome, StreamError};
 use crate::calls::execute::{Executed, Operation, Refusal};
-use crate::calls::{Blame, Call, envelope, watched};
+use crate::calls::watched::{self, Wanted};
+use crate::calls::{Blame, Call, Failure, envelope};
 use crate::config;
-use crate::services::Service;
+use crate::services::{Generation, Service};
 
 /// The pause before a subscription is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -180,8 +181,14 @@ impl Consumer {
             Err(attribute) => Decided::Dead(format!("it is no event: {attribute} is missing or malformed")),
             Ok((id, event)) => {
                 let call = self.call(&delivery);
-                let operation = Operation::Event { subscription: self.name.clone(), event, id };
-                let outcome = watched::answer(&self.service, &call, None, |_| Ok(operation.clone())).await;
+                let event = Operation::Event { subscription: self.name.clone(), event, id };
+                let wanted = Wanted {
+                    call: &call,
+                    key: None,
+                    pinned: None,
+                    operation: |on: &Arc<Generation>| self.on(on, &event),
+                };
+                let outcome = watched::answer(&self.service, wanted).await.outcome;
                 let faults = self.faults().get(&sequence).copied().unwrap_or(0);
                 decide(outcome, faults, delivery.attempt(), &self.config)
             }
@@ -199,6 +206,16 @@ impl Consumer {
             self.faults().remove(&sequence);
         }
         delivery.end(outcome).await;
+    }
+
+    /// A canary may not know the subscription.
+    fn on(&self, generation: &Generation, event: &Operation) -> Result<Operation, Failure> {
+        let subscriptions = &generation.plugin.description.subscriptions;
+        if subscriptions.iter().any(|one| one.name == self.name) {
+            return Ok(event.clone());
+        }
+        let message = format!("{} does not hear {}", generation.context.name, self.name);
+        Err(Failure::new(FailureKind::Refused, message))
     }
 
     fn faults(&self) -> MutexGuard<'_, HashMap<u64, u32>> {

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http};
 use axum::response::Response;
-use ward_proto::call::header;
+use ward_proto::call::{FailureKind, header};
 
 use super::Gateway;
 use super::problem::{self, Problem};
@@ -54,6 +54,9 @@ impl Prepared {
         if let Some(query) = request.uri().query() {
             headers.insert(header::QUERY, query);
         }
+        if let Some(generation) = own.get(header::GENERATION) {
+            headers.insert(header::GENERATION, pinned(gateway, generation)?.to_string());
+        }
         for (name, value) in own.iter().filter(|(name, _)| !NOT_FORWARDED.contains(name)) {
             // A value that is no text is of no use to a component either.
             if let Ok(value) = value.to_str() {
@@ -72,11 +75,23 @@ impl Prepared {
 
     pub async fn send(self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
         let Self { call, headers } = self;
+        let is_pinned = headers.get(header::GENERATION).is_some();
         gateway.client.call(&call, service, "http", "handle", headers, body).await.map_err(|failure| {
             tracing::warn!(call = call.id, service, %failure, "a request failed");
-            problem::of_failure(&failure, service, &call.id)
+            match failure.kind {
+                FailureKind::Refused if is_pinned => problem::pinned_elsewhere(&failure.message).of_call(&call.id),
+                _ => problem::of_failure(&failure, service, &call.id),
+            }
         })
     }
+}
+
+fn pinned(gateway: &Gateway, generation: &HeaderValue) -> Result<u64, Problem> {
+    if !gateway.config.pin_generation {
+        return Err(problem::malformed("Ward-Generation is not allowed here (http.pin_generation)."));
+    }
+    let number = generation.to_str().ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| problem::malformed("Ward-Generation must be the number of a generation."))
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
@@ -93,7 +108,7 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
 }
 
 /// The reply of a component as a response.
-pub fn response(reply: Reply, head_only: bool, call: &str) -> Result<Response, Problem> {
+pub fn response(gateway: &Gateway, reply: Reply, head_only: bool, call: &str) -> Result<Response, Problem> {
     let status = reply.headers.get(header::STATUS).and_then(|status| status.as_str().parse().ok());
     let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok()).ok_or_else(|| {
         Problem::new(StatusCode::BAD_GATEWAY, "about:blank", "The service's answer was not a response.").of_call(call)
@@ -110,6 +125,12 @@ pub fn response(reply: Reply, head_only: bool, call: &str) -> Result<Response, P
     // What people have here must not stay in anybody's cache, nor be taken for something else by a browser.
     headers.entry(http::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(http::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if gateway.config.pin_generation
+        && let Some(generation) = reply.headers.get(header::GENERATION)
+        && let Ok(generation) = HeaderValue::from_str(generation.as_str())
+    {
+        headers.insert("ward-generation", generation);
+    }
     if let Ok(id) = HeaderValue::from_str(call) {
         headers.insert("x-request-id", id);
     }

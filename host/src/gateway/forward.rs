@@ -64,7 +64,7 @@ async fn admitted(
         let _permit = gateway.requests.try_acquire().map_err(|_| problem::busy())?;
         let id = prepared.call.id.clone();
         let reply = prepared.send(gateway, &entry.service, body).await?;
-        response(reply, head_only, &id)
+        response(gateway, reply, head_only, &id)
     };
     tokio::time::timeout(within, Box::pin(exchange)).await.unwrap_or_else(|_| Err(problem::timed_out()))
 }

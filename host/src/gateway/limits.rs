@@ -47,6 +47,7 @@ mod tests {
             rate_burst,
             live_streams: 1,
             live_pause_ms: 1,
+            pin_generation: false,
         }
     }
 

@@ -118,6 +118,11 @@ pub fn malformed(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, BLANK, detail)
 }
 
+/// The generation that the request wants does not answer it.
+pub fn pinned_elsewhere(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, BLANK, detail)
+}
+
 /// A call that the service did not answer.
 pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
     let problem = match failure.kind {

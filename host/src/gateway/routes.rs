@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::documents;
 use crate::engine::Access;
-use crate::services::Generation;
+use crate::services::Lineup;
 
 /// A route as the gateway sees it.
 pub struct Entry {
@@ -39,20 +39,22 @@ pub enum Found<'a> {
 
 impl RouteTable {
     /// Services were checked against each other when they were taken, so no path and method occurs twice.
-    pub fn of(serving: &[Arc<Generation>], public_url: &str) -> Self {
+    pub fn of(serving: &[Arc<Lineup>], public_url: &str) -> Self {
         let mut paths: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
         let mut parsed: Vec<(String, Value)> = Vec::new();
-        for generation in serving {
-            let description = &generation.plugin.description;
+        for lineup in serving {
+            let description = &lineup.current.plugin.description;
             let service: Arc<str> = description.name.as_str().into();
-            for route in &description.routes {
+            // A canary's new routes can be tried out; for those that both have, the current one says who may.
+            let routes = lineup.generations().flat_map(|generation| &generation.plugin.description.routes);
+            for route in routes {
                 let entry = Entry {
                     service: service.clone(),
                     operation: format!("{service}.{}", route.operation),
                     access: route.access.clone(),
                     live: route.live,
                 };
-                paths.entry(route.path.clone()).or_default().insert(route.method.clone(), entry);
+                paths.entry(route.path.clone()).or_default().entry(route.method.clone()).or_insert(entry);
             }
             let document = serde_json::from_str(&description.openapi).unwrap_or_default();
             parsed.push((description.documentation.clone(), document));
@@ -64,9 +66,10 @@ impl RouteTable {
             }
         }
         let dressed = parsed.iter().map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
+        let current = serving.iter().map(|lineup| &lineup.current);
         Self {
             router,
-            generations: serving.iter().map(|one| (one.context.name.clone(), one.number)).collect(),
+            generations: current.map(|one| (one.context.name.clone(), one.number)).collect(),
             merged: documents::merge(&parsed, public_url).to_string().into(),
             documents: dressed.map(|(name, document)| (name, document.to_string().into())).collect(),
         }

@@ -5,20 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
+use super::durations::Durations;
 use crate::capabilities::ServiceContext;
 use crate::engine::{Description, Plugin};
 
 pub struct Generation {
-    /// The revision of the desired state that asked for it.
+    /// What its deployment numbered it; see [`super::desired::Version`].
     pub number: u64,
     pub digest: String,
     pub plugin: Plugin,
     pub context: Arc<ServiceContext>,
     pub since: Instant,
+    /// Of the calls that it answered.
+    pub durations: Durations,
     routers: HashMap<String, matchit::Router<usize>>,
     in_flight: AtomicUsize,
     calls: AtomicU64,
     failures: AtomicU64,
+    /// True once its time to finish is over.
+    over: watch::Sender<bool>,
 }
 
 /// A route of this generation, and what stood in the braces.
@@ -41,10 +48,12 @@ impl Generation {
             plugin,
             context,
             since: Instant::now(),
+            durations: Durations::default(),
             routers,
             in_flight: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            over: watch::channel(false).0,
         })
     }
 
@@ -65,6 +74,16 @@ impl Generation {
 
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Stops the calls that are still under way.
+    pub(super) fn cut_off(&self) {
+        self.over.send_replace(true);
+    }
+
+    /// Returns when [`Self::cut_off`] is called, for most generations never.
+    pub async fn is_over(&self) {
+        let _ = self.over.subscribe().wait_for(|over| *over).await;
     }
 
     pub fn in_flight(&self) -> usize {

@@ -1,14 +1,15 @@
-//! A service on this host: its place in the queue, the generation that serves, and the one before.
+//! A service on this host: its place in the queue, and the generations that serve.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::Generation;
+use super::lineup::{Lineup, TURN};
 use super::status::State;
+use super::{Generation, Watch};
 use crate::capabilities::HostServices;
 use crate::config::{ServiceConfig, ServiceName};
 use crate::store::Database;
@@ -20,10 +21,21 @@ pub struct Service {
     pub database: Option<Arc<Database>>,
     pub reruns: u32,
     pub admission: Admission,
-    current: ArcSwapOption<Generation>,
-    watched: ArcSwapOption<Watch>,
+    lineup: ArcSwapOption<Lineup>,
+    /// Held by whoever changes the lineup; those who read it never wait.
+    changing: Mutex<()>,
+    turn: AtomicU32,
+    cut_off: AtomicU64,
     standing: Mutex<Standing>,
-    alarms: mpsc::UnboundedSender<Arc<Watch>>,
+    findings: mpsc::UnboundedSender<Finding>,
+}
+
+/// How a watch ended. The lineup is changed already.
+pub enum Finding {
+    /// The generation has proven itself, or its time under watch is over.
+    Proven(Arc<Watch>),
+    /// It has not, for this reason; the one before has all calls again.
+    Failed(Arc<Watch>, String),
 }
 
 /// What an operator is told of the last change.
@@ -35,21 +47,13 @@ pub struct Standing {
     pub reason: String,
 }
 
-/// A new generation over its first calls, and the one that answers for it.
-pub struct Watch {
-    pub generation: Arc<Generation>,
-    pub before: Arc<Generation>,
-    calls_left: AtomicUsize,
-    failures_left: AtomicUsize,
-}
-
 impl Service {
     pub fn new(
         config: ServiceConfig,
         host: Arc<HostServices>,
         database: Option<Arc<Database>>,
         reruns: u32,
-        alarms: mpsc::UnboundedSender<Arc<Watch>>,
+        findings: mpsc::UnboundedSender<Finding>,
     ) -> Self {
         let admission = Admission::new(config.limits.concurrency, config.limits.queue);
         let standing = Standing { revision: 0, state: State::Absent, reason: "never deployed".to_owned() };
@@ -60,45 +64,67 @@ impl Service {
             database,
             reruns,
             admission,
-            current: ArcSwapOption::empty(),
-            watched: ArcSwapOption::empty(),
+            lineup: ArcSwapOption::empty(),
+            changing: Mutex::default(),
+            turn: AtomicU32::new(0),
+            cut_off: AtomicU64::new(0),
             standing: Mutex::new(standing),
-            alarms,
+            findings,
         }
     }
 
-    /// The generation that new calls get.
+    /// The generation that the service is described by, and that calls get but for the canary's share.
     pub fn current(&self) -> Option<Arc<Generation>> {
-        self.current.load_full()
+        self.lineup().map(|lineup| lineup.current.clone())
     }
 
-    /// Puts `generation` in the place of the current one, which is returned.
-    pub(super) fn swap(&self, generation: Option<Arc<Generation>>) -> Option<Arc<Generation>> {
-        self.current.swap(generation)
+    /// All generations that take calls.
+    pub fn lineup(&self) -> Option<Arc<Lineup>> {
+        self.lineup.load_full()
     }
 
-    pub(super) fn watch(&self, watch: Option<Arc<Watch>>) {
-        self.watched.store(watch);
+    /// The turn of a new call, for [`Lineup::pick`].
+    pub fn next_turn(&self) -> u32 {
+        self.turn.fetch_add(TURN, Ordering::Relaxed)
+    }
+
+    /// Replaces the lineup by what `change` makes of it, as one step. Returns what it was.
+    pub(super) fn change(&self, change: impl FnOnce(Option<&Lineup>) -> Option<Lineup>) -> Option<Arc<Lineup>> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.lineup.load_full();
+        self.lineup.store(change(before.as_deref()).map(Arc::new));
+        before
     }
 
     /// Ends the watch over a generation that has proven itself.
     pub fn end_watch(&self, watch: &Arc<Watch>) {
-        self.watched.compare_and_swap(watch, None);
+        self.conclude(watch, &watch.generation, Finding::Proven(watch.clone()));
     }
 
-    /// Lets the generation before serve again, at once; telling the others is the supervisor's affair.
-    pub fn go_back(&self, watch: &Arc<Watch>) {
-        let found = self.current.compare_and_swap(&watch.generation, Some(watch.before.clone()));
-        // Another one may have been swapped in meanwhile; then there is nothing to go back from.
-        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, &watch.generation)) {
-            self.end_watch(watch);
-            let _ = self.alarms.send(watch.clone());
+    /// Lets the generation before have all calls again, at once; telling the others is the supervisor's affair.
+    pub fn go_back(&self, watch: &Arc<Watch>, reason: String) {
+        self.conclude(watch, &watch.before, Finding::Failed(watch.clone(), reason));
+    }
+
+    /// Another one may have been swapped in meanwhile; then there is nothing to conclude.
+    fn conclude(&self, watch: &Arc<Watch>, current: &Arc<Generation>, finding: Finding) {
+        let is_under = |lineup: &Lineup| lineup.watch.as_ref().is_some_and(|found| Arc::ptr_eq(found, watch));
+        let before = self.change(|lineup| {
+            let lineup = lineup?;
+            Some(if is_under(lineup) { Lineup::of(current.clone()) } else { lineup.clone() })
+        });
+        if before.as_deref().is_some_and(is_under) {
+            let _ = self.findings.send(finding);
         }
     }
 
-    /// The watch over `generation`, if there is one.
-    pub fn watch_over(&self, generation: &Arc<Generation>) -> Option<Arc<Watch>> {
-        self.watched.load_full().filter(|watch| Arc::ptr_eq(&watch.generation, generation))
+    /// Calls that were stopped because their generation was replaced and they did not end within `swap.drain_s`.
+    pub fn cut_off(&self) -> u64 {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_cut_off(&self, calls: usize) {
+        self.cut_off.fetch_add(calls as u64, Ordering::Relaxed);
     }
 
     /// Shall it run here, and does not yet?
@@ -117,36 +143,6 @@ impl Service {
         let mut place = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if place.revision <= revision {
             *place = standing;
-        }
-    }
-}
-
-/// What a watched call's outcome means.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Undecided,
-    Proven,
-    Failed,
-}
-
-impl Watch {
-    pub(super) fn new(generation: Arc<Generation>, before: Arc<Generation>, calls: usize, failures: usize) -> Self {
-        Self {
-            generation,
-            before,
-            calls_left: AtomicUsize::new(calls.max(1)),
-            failures_left: AtomicUsize::new(failures.max(1)),
-        }
-    }
-
-    /// Takes note of a call. `Proven` and `Failed` are each said once.
-    pub fn note(&self, failed: bool) -> Verdict {
-        let count = if failed { &self.failures_left } else { &self.calls_left };
-        let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        match (before, failed) {
-            (Ok(1), true) => Verdict::Failed,
-            (Ok(1), false) => Verdict::Proven,
-            _ => Verdict::Undecided,
         }
     }
 }

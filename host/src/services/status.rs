@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Service;
+use super::{Generation, Service};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostStatus {
@@ -23,13 +23,19 @@ pub struct ServiceStatus {
     pub reason: String,
     /// What serves now; none while nothing does.
     pub serving: Option<Serving>,
+    /// What gets a share of the calls beside it.
+    pub canary: Option<Serving>,
     /// Calls that run or wait.
     pub in_flight: usize,
+    /// Calls that outlasted `swap.drain_s` on a generation that was replaced, since the host began.
+    pub cut_off: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Serving {
     pub generation: u64,
+    /// Of the calls.
+    pub percent: u8,
     pub version: String,
     pub digest: String,
     pub calls: u64,
@@ -55,20 +61,32 @@ pub enum State {
 impl ServiceStatus {
     pub fn of(service: &Service) -> Self {
         let standing = service.standing();
+        let lineup = service.lineup();
+        let canary = lineup.as_ref().and_then(|lineup| lineup.canary());
+        let percent = canary.map_or(0, |canary| canary.percent);
         Self {
             service: service.name.to_string(),
             revision: standing.revision,
             state: standing.state,
             reason: standing.reason,
-            serving: service.current().map(|generation| Serving {
-                generation: generation.number,
-                version: generation.plugin.description.version.clone(),
-                digest: generation.digest.clone(),
-                calls: generation.calls(),
-                failures: generation.failures(),
-                for_s: generation.since.elapsed().as_secs(),
-            }),
+            serving: lineup.as_ref().map(|lineup| Serving::of(&lineup.current, 100 - percent)),
+            canary: canary.map(|canary| Serving::of(&canary.generation, percent)),
             in_flight: service.admission.inside(),
+            cut_off: service.cut_off(),
+        }
+    }
+}
+
+impl Serving {
+    fn of(generation: &Generation, percent: u8) -> Self {
+        Self {
+            generation: generation.number,
+            percent,
+            version: generation.plugin.description.version.clone(),
+            digest: generation.digest.clone(),
+            calls: generation.calls(),
+            failures: generation.failures(),
+            for_s: generation.since.elapsed().as_secs(),
         }
     }
 }

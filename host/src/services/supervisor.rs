@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::desired::Desired;
-use super::service::Watch;
+use super::desired::{Canary, Change, Desired, Note, Version};
+use super::notice::{Notices, What};
 use super::status::State;
-use super::swap::{NotTaken, Swapper};
-use super::{Generation, Service};
-use crate::bus::{Change, RegistryError};
+use super::swap::{self, NotTaken, Swapper};
+use super::{Finding, Generation, Lineup, Service};
+use crate::bus::{self, RegistryError};
 use crate::calls::worker::Workers;
 use crate::config::{ServiceConfig, ServiceName};
 use crate::events::Consumers;
@@ -37,6 +37,7 @@ pub struct Supervisor {
     pub swapper: Swapper,
     pub workers: Workers,
     pub consumers: Consumers,
+    pub notices: Notices,
     /// Rung whenever another generation serves; the gateway makes its routes anew.
     pub changed: watch::Sender<()>,
 }
@@ -51,7 +52,7 @@ enum Wish {
 }
 
 impl Wish {
-    fn of(change: &Change) -> Self {
+    fn of(change: &bus::Change) -> Self {
         let Some(value) = &change.value else { return Self::Nothing(change.revision) };
         match serde_json::from_slice(value) {
             Ok(desired) => Self::Desired(desired, change.revision),
@@ -73,8 +74,8 @@ impl Supervisor {
     }
 
     /// Runs until the bucket's watch ends, which is never.
-    pub async fn run(self: Arc<Self>, alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
-        tokio::spawn(self.clone().hear_alarms(alarms));
+    pub async fn run(self: Arc<Self>, findings: mpsc::UnboundedReceiver<Finding>) {
+        tokio::spawn(self.clone().hear_findings(findings));
         let mut wishes = HashMap::new();
         let mut strangers = HashMap::new();
         let mut changes = self.swapper.desired.bucket.watch();
@@ -93,7 +94,7 @@ impl Supervisor {
     }
 
     /// Hands a wish to whoever follows its service. False as long as this host's configuration does not have the service.
-    fn take_note(self: &Arc<Self>, wishes: &mut HashMap<String, watch::Sender<Wish>>, change: &Change) -> bool {
+    fn take_note(self: &Arc<Self>, wishes: &mut HashMap<String, watch::Sender<Wish>>, change: &bus::Change) -> bool {
         let wish = Wish::of(change);
         let Some(name) = ServiceName::parse(&change.key) else { return true };
         let Some(service) = self.find(&name, &wish) else {
@@ -138,8 +139,7 @@ impl Supervisor {
     async fn remove(&self, service: &Arc<Service>, revision: u64) {
         self.workers.stop(service).await;
         self.consumers.stop(service).await;
-        service.watch(None);
-        service.swap(None);
+        service.change(|_| None);
         service.set_standing(revision, State::Absent, "removed from the desired state");
         self.changed.send_replace(());
     }
@@ -151,33 +151,92 @@ impl Supervisor {
         revision: u64,
         wishes: &mut watch::Receiver<Wish>,
     ) {
-        if service.current().is_some_and(|current| current.digest == desired.digest) {
-            return self.announce(service, revision, State::Running, &desired.reason, wishes).await;
+        let lineup = service.lineup();
+        let has = |lineup: &Lineup| lineup.current.digest == desired.stable.digest;
+        if !lineup.as_deref().is_some_and(has) {
+            let canary = lineup.as_ref().and_then(|lineup| lineup.canary());
+            let generation = match canary.filter(|canary| canary.generation.digest == desired.stable.digest) {
+                Some(promoted) => promoted.generation.clone(),
+                None => match self.prepared(service, &desired.stable, revision, wishes).await {
+                    Prepared::Ready(generation) => generation,
+                    Prepared::Overtaken => return,
+                    Prepared::NotTaken(error) => {
+                        return self.refuse(service, desired, revision, &error, wishes).await;
+                    }
+                },
+            };
+            self.serve(service, generation, &desired.note.reason).await;
         }
-        service.set_standing(revision, State::Preparing, "compiling and checking");
-        match self.prepare(service, &desired.digest, revision, wishes).await {
-            Prepared::Ready(generation) => {
-                self.serve(service, *generation);
-                self.announce(service, revision, State::Running, &desired.reason, wishes).await;
+        if let Err(error) = self.bring_canary(service, desired, revision, wishes).await {
+            return self.refuse_canary(service, desired, revision, &error).await;
+        }
+        self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
+    }
+
+    /// Brings the canary to what is desired: another one, another share, or none.
+    async fn bring_canary(
+        &self,
+        service: &Arc<Service>,
+        desired: &Desired,
+        revision: u64,
+        wishes: &mut watch::Receiver<Wish>,
+    ) -> Result<(), NotTaken> {
+        let lineup = service.lineup();
+        let running = lineup.as_ref().and_then(|lineup| lineup.canary());
+        let Some(Canary { version, percent }) = &desired.canary else {
+            if running.is_some() {
+                self.retire(service, self.swapper.end_canary(service));
             }
-            Prepared::Overtaken => {}
-            Prepared::NotTaken(error) => self.refuse(service, desired, revision, &error, wishes).await,
-        }
+            return Ok(());
+        };
+        let generation = match running.filter(|running| running.generation.digest == version.digest) {
+            Some(running) if running.percent == *percent => return Ok(()),
+            Some(running) => running.generation.clone(),
+            None => match self.prepared(service, version, revision, wishes).await {
+                Prepared::Ready(generation) => generation,
+                Prepared::Overtaken => return Ok(()),
+                Prepared::NotTaken(error) => return Err(error),
+            },
+        };
+        let reason = format!("{percent} % of the calls: {}", desired.note.reason);
+        self.tell(service, What::Canary, (generation.number, &generation.digest), &reason).await;
+        self.retire(service, self.swapper.try_out(service, generation, *percent));
+        Ok(())
+    }
+
+    async fn refuse_canary(&self, service: &Arc<Service>, desired: &Desired, revision: u64, error: &NotTaken) {
+        let Some(Canary { version, .. }) = &desired.canary else { return };
+        let (generation, reason) = (version.generation, error.to_string());
+        tracing::error!(
+            service = service.name.as_str(),
+            generation,
+            digest = version.digest,
+            reason,
+            "canary not taken"
+        );
+        service.set_standing(revision, State::Refused, reason.as_str());
+        self.tell(service, What::Refused, (generation, &version.digest), &reason).await;
+        self.wish_back(service, generation, None, &reason).await;
+    }
+
+    async fn tell(&self, service: &Service, what: What, generation: (u64, &str), reason: &str) {
+        self.notices.tell(service.name.as_str(), what, generation, reason).await;
     }
 
     /// Prepares until it is known whether it can be taken; what is missing outside is waited for.
-    async fn prepare(
+    async fn prepared(
         &self,
         service: &Arc<Service>,
-        digest: &str,
+        version: &Version,
         revision: u64,
         wishes: &mut watch::Receiver<Wish>,
     ) -> Prepared {
+        service.set_standing(revision, State::Preparing, "compiling and checking");
         loop {
             // Grants are read anew with each deployment.
             let settings = self.openings.settings(&service.name).unwrap_or_else(|| service.config.clone());
-            match self.swapper.prepare(service, &settings, revision, digest).await {
-                Ok(generation) => return Prepared::Ready(Box::new(generation)),
+            match self.swapper.prepare(service, &settings, version).await {
+                Ok(generation) => return Prepared::Ready(Arc::new(generation)),
                 Err(error) if !error.is_passing() => return Prepared::NotTaken(error),
                 Err(error) => {
                     if self.wait(service, revision, &error.to_string(), wishes).await {
@@ -199,23 +258,37 @@ impl Supervisor {
         overtaken
     }
 
-    /// Puts a generation in its place; the old one is drained, and the watch over the new one ends with its time.
-    fn serve(&self, service: &Arc<Service>, generation: Generation) {
-        let (number, version) = (generation.number, generation.plugin.description.version.clone());
-        let old = self.swapper.swap(service, generation);
-        tracing::info!(service = service.name.as_str(), generation = number, version, "swapped in");
-        let Some(old) = old else { return };
-        let (watch_s, drain_s) = (self.swapper.swap.watch_s, self.swapper.swap.drain_s);
-        let watch = service.current().and_then(|current| service.watch_over(&current));
-        let watched = service.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(watch_s)).await;
-            if let Some(watch) = watch {
+    /// Puts a generation in its place; the watch over it ends with its time.
+    async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) {
+        let version = generation.plugin.description.version.as_str();
+        tracing::info!(service = service.name.as_str(), generation = generation.number, version, "swapped in");
+        self.tell(service, What::SwappedIn, (generation.number, &generation.digest), reason).await;
+        self.retire(service, self.swapper.swap(service, generation));
+        let watch = service.lineup().and_then(|lineup| lineup.watch.clone());
+        if let Some(watch) = watch.filter(|watch| !watch.is_canary()) {
+            let (watched, watch_s) = (service.clone(), self.swapper.swap.watch_s);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(watch_s)).await;
                 watched.end_watch(&watch);
+            });
+        }
+    }
+
+    /// Drains the generations that were held and are not any more.
+    fn retire(&self, service: &Arc<Service>, before: Option<Arc<Lineup>>) {
+        let Some(before) = before else { return };
+        let now = service.lineup();
+        for old in before.held() {
+            let is_held = now.as_ref().is_some_and(|now| now.held().any(|one| Arc::ptr_eq(old, one)));
+            if !is_held {
+                self.drain(service, old);
             }
-        });
-        let name = service.name.clone();
-        tokio::spawn(async move { super::swap::drain(name.as_str(), &old, drain_s).await });
+        }
+    }
+
+    fn drain(&self, service: &Arc<Service>, old: &Arc<Generation>) {
+        let (service, old, drain_s) = (service.clone(), old.clone(), self.swapper.swap.drain_s);
+        tokio::spawn(async move { swap::drain(&service, &old, drain_s).await });
     }
 
     /// Takes calls and events for what serves, and says so once it is true.
@@ -246,49 +319,60 @@ impl Supervisor {
         error: &NotTaken,
         wishes: &mut watch::Receiver<Wish>,
     ) {
-        tracing::error!(service = service.name.as_str(), revision, digest = desired.digest, %error, "not taken");
+        let version = &desired.stable;
+        let (generation, digest) = (version.generation, version.digest.as_str());
+        tracing::error!(service = service.name.as_str(), generation, digest, %error, "not taken");
+        self.tell(service, What::Refused, (generation, digest), &error.to_string()).await;
         service.set_standing(revision, State::Refused, error.to_string());
-        let reason = format!("went back: {error}");
+        let reason = error.to_string();
         if let Some(current) = service.current() {
-            return self.wish_back(service, revision, &current.digest, &reason).await;
+            return self.wish_back(service, generation, Some(&current.digest), &reason).await;
         }
         for earlier in &desired.earlier {
-            service.set_standing(revision, State::Preparing, format!("{error}; bringing up the version before"));
-            match self.prepare(service, earlier, revision, wishes).await {
-                Prepared::Ready(generation) => {
-                    self.serve(service, *generation);
-                    self.announce(service, revision, State::Refused, &error.to_string(), wishes).await;
-                    return self.wish_back(service, revision, earlier, &reason).await;
+            match self.prepared(service, earlier, revision, wishes).await {
+                Prepared::Ready(before) => {
+                    self.serve(service, before, &reason).await;
+                    self.announce(service, revision, State::Refused, &reason, wishes).await;
+                    return self.wish_back(service, generation, Some(&earlier.digest), &reason).await;
                 }
                 Prepared::Overtaken => return,
-                Prepared::NotTaken(error) => tracing::error!(digest = earlier, %error, "not taken either"),
+                Prepared::NotTaken(error) => tracing::error!(digest = earlier.digest, %error, "not taken either"),
             }
         }
-        service.set_standing(revision, State::Refused, error.to_string());
+        service.set_standing(revision, State::Refused, reason);
     }
 
-    /// A generation failed its first calls; the one before serves again already.
-    async fn hear_alarms(self: Arc<Self>, mut alarms: mpsc::UnboundedReceiver<Arc<Watch>>) {
-        while let Some(watch) = alarms.recv().await {
-            let failed = &watch.generation;
-            let found = ServiceName::parse(&failed.context.name).and_then(|name| self.swapper.services.get(&name));
-            let Some(service) = found else { continue };
-            let reason = format!("went back: generation {} failed its first calls", failed.number);
-            tracing::error!(service = service.name.as_str(), generation = failed.number, "{reason}");
-            self.consumers.ensure(&service).await;
-            self.changed.send_replace(());
-            service.set_standing(failed.number, State::Refused, reason.as_str());
-            self.wish_back(&service, failed.number, &watch.before.digest, &reason).await;
+    async fn hear_findings(self: Arc<Self>, mut findings: mpsc::UnboundedReceiver<Finding>) {
+        while let Some(finding) = findings.recv().await {
+            let (Finding::Proven(watch) | Finding::Failed(watch, _)) = &finding;
+            let name = ServiceName::parse(&watch.generation.context.name);
+            let Some(service) = name.and_then(|name| self.swapper.services.get(&name)) else { continue };
+            match &finding {
+                Finding::Proven(watch) => self.drain(&service, &watch.before),
+                Finding::Failed(watch, reason) => {
+                    self.drain(&service, &watch.generation);
+                    self.went_back(&service, &watch.generation, &watch.before, reason).await;
+                }
+            }
         }
     }
 
-    /// Makes `digest` the wish of all hosts, unless somebody wished something else meanwhile. Until that is done, a host that
-    /// starts would begin with what was refused.
-    async fn wish_back(&self, service: &Service, refused: u64, digest: &str, reason: &str) {
+    async fn went_back(&self, service: &Arc<Service>, failed: &Generation, before: &Generation, reason: &str) {
+        tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
+        self.consumers.ensure(service).await;
+        self.changed.send_replace(());
+        self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
+        service.set_standing(service.standing().revision, State::Refused, reason);
+        self.wish_back(service, failed.number, Some(&before.digest), reason).await;
+    }
+
+    /// Takes a generation that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
+    /// done, a host that starts would begin with it.
+    async fn wish_back(&self, service: &Service, generation: u64, fallback: Option<&str>, reason: &str) {
         loop {
-            let outcome = self.try_to_wish_back(service, refused, digest, reason).await;
-            match outcome {
-                Ok(()) | Err(RegistryError::Overtaken { .. }) => return,
+            match self.try_to_wish_back(service, generation, fallback, reason).await {
+                Ok(()) => return,
+                Err(RegistryError::Overtaken { .. }) => continue,
                 Err(error) => tracing::warn!(%error, "cannot tell the other hosts to go back; trying again"),
             }
             tokio::time::sleep(RETRY).await;
@@ -298,22 +382,23 @@ impl Supervisor {
     async fn try_to_wish_back(
         &self,
         service: &Service,
-        refused: u64,
-        digest: &str,
+        generation: u64,
+        fallback: Option<&str>,
         reason: &str,
     ) -> Result<(), RegistryError> {
         let current = self.swapper.desired.get(&service.name).await?;
-        if current.revision != refused {
-            return Ok(());
+        let note = Note::new(&self.host, Change::WentBack, format!("generation {generation}: {reason}"));
+        let without = current.desired.as_ref().and_then(|desired| desired.without(generation, fallback, note));
+        match without {
+            Some(desired) => self.swapper.desired.set(&service.name, &current, &desired).await.map(|_| ()),
+            None => Ok(()),
         }
-        let (by, reason) = (self.host.clone(), reason.to_owned());
-        self.swapper.desired.go_back(&service.name, &current, Some(digest), by, reason).await.map(|_| ())
     }
 }
 
 /// How preparing a generation ended.
 enum Prepared {
-    Ready(Box<Generation>),
+    Ready(Arc<Generation>),
     NotTaken(NotTaken),
     /// There is a newer wish.
     Overtaken,

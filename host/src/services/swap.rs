@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::desired::DesiredState;
-use super::service::Watch;
-use super::{Generation, Service, Services};
+use super::desired::{DesiredState, Version};
+use super::lineup::Lineup;
+use super::{Generation, Service, Services, Watch};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::bus::RegistryError;
 use crate::calls::{Call, envelope};
@@ -33,7 +33,10 @@ pub enum NotTaken {
     RouteTaken(String, String),
     #[error("its routes contradict each other: {0}")]
     Routes(#[from] matchit::InsertError),
-    #[error("it and {other} disagree about {function}: {place}")]
+    #[error(
+        "it and {other} disagree about {function}: {place}. Offer both versions of the contract until the last caller has \
+         moved, or deploy with --force and a reason"
+    )]
     Contract { other: String, function: String, place: String },
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -77,9 +80,9 @@ impl Swapper {
         &self,
         service: &Service,
         settings: &ServiceConfig,
-        number: u64,
-        digest: &str,
+        version: &Version,
     ) -> Result<Generation, NotTaken> {
+        let (number, digest) = (version.generation, version.digest.as_str());
         let artifact = self.artifacts.fetch_verified(digest).await?;
         let compiled = self.compiler.load(digest, &artifact).await?;
         let plugin = Plugin::load(&self.engine, &compiled, &service.name, &settings.grants).await?;
@@ -92,7 +95,12 @@ impl Swapper {
             );
         }
         self.check_routes(service, &plugin)?;
-        self.check_contracts(service, &plugin)?;
+        match (self.check_contracts(service, &plugin), &version.forced) {
+            (Err(broken), Some(reason)) => {
+                tracing::warn!(service = service.name.as_str(), %broken, reason, "forced");
+            }
+            (checked, _) => checked?,
+        }
         let context = Arc::new(ServiceContext {
             name: service.name.to_string(),
             generation: number,
@@ -108,32 +116,51 @@ impl Swapper {
         Ok(generation)
     }
 
-    /// Puts the generation in its place. The one before answers for it while it is watched.
-    pub fn swap(&self, service: &Arc<Service>, generation: Generation) -> Option<Arc<Generation>> {
-        let generation = Arc::new(generation);
-        let before = service.swap(Some(generation.clone()));
-        let watch = before.clone().map(|before| {
-            let calls = usize::try_from(self.swap.watch_calls).unwrap_or(usize::MAX);
-            let failures = usize::try_from(self.swap.watch_failures).unwrap_or(usize::MAX);
-            Arc::new(Watch::new(generation, before, calls, failures))
-        });
-        service.watch(watch);
-        before
+    /// Puts the generation in the place of the current one, which answers for it while it is watched.
+    pub fn swap(&self, service: &Service, generation: Arc<Generation>) -> Option<Arc<Lineup>> {
+        service.change(|lineup| {
+            let before = lineup.map(|lineup| lineup.current.clone());
+            Some(self.lineup(generation, before, 100))
+        })
     }
 
-    fn others(&self, service: &Service) -> impl Iterator<Item = Arc<Generation>> {
+    /// Gives a generation a share of the calls beside the current one; a canary that gets another share is watched anew.
+    pub fn try_out(&self, service: &Service, generation: Arc<Generation>, percent: u8) -> Option<Arc<Lineup>> {
+        service.change(|lineup| {
+            let current = lineup?.current.clone();
+            let watch = Watch::new(generation, current.clone(), percent, &self.swap);
+            Some(Lineup { current, watch: Some(Arc::new(watch)) })
+        })
+    }
+
+    /// Ends the canary, if there is one.
+    pub fn end_canary(&self, service: &Service) -> Option<Arc<Lineup>> {
+        service.change(|lineup| {
+            let lineup = lineup?;
+            Some(if lineup.canary().is_some() { Lineup::of(lineup.current.clone()) } else { lineup.clone() })
+        })
+    }
+
+    fn lineup(&self, current: Arc<Generation>, before: Option<Arc<Generation>>, percent: u8) -> Lineup {
+        let watch = before.map(|before| Arc::new(Watch::new(current.clone(), before, percent, &self.swap)));
+        Lineup { current, watch }
+    }
+
+    /// Every generation of the other services that takes calls.
+    fn others(&self, service: &Service) -> Vec<Arc<Generation>> {
         let others = self.services.all().into_iter().filter(|other| other.name != service.name);
-        others.filter_map(|other| other.current()).collect::<Vec<_>>().into_iter()
+        let lineups = others.filter_map(|other| other.lineup());
+        lineups.flat_map(|lineup| lineup.generations().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// In one router, as in the gateway: `/a/{x}` of one service and `/a/{y}` of another contradict each other.
     fn check_routes(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
-        let others: Vec<_> = self.others(service).collect();
+        let others = self.others(service);
         let mut routers: BTreeMap<&str, matchit::Router<String>> = BTreeMap::new();
         for other in &others {
             for route in &other.plugin.description.routes {
                 let router = routers.entry(route.method.as_str()).or_default();
-                // They were taken one by one, so those of the others fit together.
+                // They were taken one by one, so those of the others fit together; a canary repeats its service's.
                 let _ = router.insert(route.path.as_str(), other.context.name.clone());
             }
         }
@@ -241,30 +268,34 @@ impl Swapper {
 /// The first function of which a caller and a callee have ideas that do not fit.
 fn first_break(caller: &Plugin, callee: &Plugin) -> Option<(String, String)> {
     caller.imports.iter().find_map(|import| {
-        let of_same_interface = |contract: &crate::calls::typed::Contract| contract.name == import.contract.name;
-        let function = format!("{}/{}", import.contract.text, import.name);
-        let Some(export) = callee.function(&import.contract.interface, &import.name) else {
-            let offered = callee.functions().any(|function| of_same_interface(&function.contract));
-            return offered.then(|| (function, "the function is missing".to_owned()));
-        };
-        if !of_same_interface(&export.contract) {
-            return None;
+        let offered: Vec<_> = callee.functions().filter(|one| one.contract.name == import.contract.name).collect();
+        let (first, function) = (offered.first()?, format!("{}/{}", import.contract.text, import.name));
+        let mut agreeing = offered.iter().filter(|one| import.contract.agrees_with(&one.contract)).peekable();
+        if agreeing.peek().is_none() {
+            return Some((function, format!("the other side has {}", first.contract.text)));
         }
-        if !import.contract.agrees_with(&export.contract) {
-            return Some((function, format!("the other side has {}", export.contract.text)));
+        match agreeing.find(|one| *one.name == *import.name) {
+            None => Some((function, "the function is missing".to_owned())),
+            Some(export) => disagreement(&import.plan, &export.plan).map(|place| (function, place)),
         }
-        disagreement(&import.plan, &export.plan).map(|place| (function, place))
     })
 }
 
-/// Waits until nothing runs on an old generation any more, at most `drain_s`.
-pub(super) async fn drain(service: &str, old: &Generation, drain_s: u64) {
+/// Waits until nothing runs on a generation any more, at most `drain_s`; stops what does after that.
+pub(super) async fn drain(service: &Service, old: &Generation, drain_s: u64) {
     let until = Instant::now() + Duration::from_secs(drain_s);
     while old.in_flight() > 0 && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let left = old.in_flight();
     if left > 0 {
-        tracing::warn!(service, generation = old.number, left, "calls outlasted swap.drain_s; they end on their own");
+        service.count_cut_off(left);
+        tracing::warn!(
+            service = service.name.as_str(),
+            generation = old.number,
+            left,
+            "calls outlasted swap.drain_s and were stopped"
+        );
     }
+    old.cut_off();
 }

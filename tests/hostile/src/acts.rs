@@ -24,6 +24,10 @@ pub fn act(request: &Request) -> Response {
     if black_box(&MODE).ends_with(b"errors") {
         return Response::empty(500);
     }
+    if black_box(&MODE).ends_with(b"slowly") {
+        // A quarter of a second, and more on a slow machine.
+        (0..150_000_000_u64).for_each(|turn| drop(black_box(turn)));
+    }
     let name = query(request, "name");
     let done = match named(request) {
         "nothing" => Ok(0),

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use ward_tests::artifact::write;
+use ward_tests::artifact::{behaving, write};
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -182,9 +182,7 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
 
 /// The component with another behaviour.
 async fn mode(system: &System, mode: &str) -> std::path::PathBuf {
-    let mut bytes = std::fs::read(component("hostile")).unwrap();
-    let place = bytes.windows(24).position(|window| window == b"ward-hostile-mode:normal").unwrap();
-    bytes[place + 18..place + 24].copy_from_slice(mode.as_bytes());
+    let bytes = behaving(&std::fs::read(component("hostile")).unwrap(), mode);
     write(system.folder(), &format!("hostile-{}", mode.trim_end_matches('!')), &bytes)
 }
 

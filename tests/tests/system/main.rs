@@ -11,6 +11,7 @@
 )]
 
 mod artifacts;
+mod canary;
 mod crashes;
 mod dev;
 mod documentation;

@@ -8,11 +8,12 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use wasmparser::{Parser, Payload};
+use wit_component::DecodedWasm;
+use wit_parser::WorldItem;
 
 use self::origin::Origin;
 use super::output::{self, Format};
-use crate::artifacts::Digest;
+use crate::artifacts::{Digest, Provenance, Stated};
 use crate::config::Capability;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -117,22 +118,25 @@ impl Workspace {
     pub fn build(&self, chosen: &[&Source], detail: Detail) -> anyhow::Result<Vec<Built>> {
         let mut cargo = cargo(&self.directory);
         cargo.args(["build", "--target", TARGET, "--profile", PROFILE]);
+        if let Some(setting) = same_paths_everywhere() {
+            cargo.args(["--config", &setting]);
+        }
         if detail == Detail::Faults {
             cargo.arg("--quiet");
         }
         for source in chosen {
             cargo.args(["-p", &source.package]);
+            self.forget_other_version(source);
         }
         if !cargo.status().context("cannot run cargo")?.success() {
             bail!("the components were not built");
         }
-        let output = self.target.join("components");
-        std::fs::create_dir_all(&output)?;
+        std::fs::create_dir_all(self.target.join("components"))?;
         let toolchain = origin::toolchain(&self.directory);
         let artifact = |source: &&Source| {
             let component = component(&self.module(source, "wasm"))?;
             let component = self.origin(source).provenance(&toolchain).embed(component);
-            write(component, &output.join(format!("{}.wasm", source.service)))
+            write(component, &self.artifact(source))
         };
         chosen.iter().map(artifact).collect()
     }
@@ -143,6 +147,20 @@ impl Workspace {
         let listed = std::fs::read_to_string(self.module(source, "d")).unwrap_or_default();
         let paths = dependencies(&listed).into_iter().map(PathBuf::from);
         paths.filter(|path| !path.starts_with(&self.target)).collect()
+    }
+
+    /// Cargo has one place for the modules of all versions of a crate. Back at a version that it has built before, it takes what
+    /// lies there, whatever version that is of.
+    fn forget_other_version(&self, source: &Source) {
+        let built = std::fs::read(self.artifact(source)).map(|artifact| Provenance::of(&artifact));
+        if !matches!(built, Ok(Stated::Provenance(provenance)) if provenance.version == source.version) {
+            let module = self.target.join(TARGET).join(PROFILE).join("deps").join(&source.library);
+            let _ = std::fs::remove_file(module.with_extension("wasm"));
+        }
+    }
+
+    fn artifact(&self, source: &Source) -> PathBuf {
+        self.target.join("components").join(format!("{}.wasm", source.service))
     }
 
     fn origin<'a>(&self, source: &'a Source) -> Origin<'a> {
@@ -227,7 +245,7 @@ fn report(built: &Built) -> Value {
     })
 }
 
-/// The grant that opens an import, and for a call what is called; none for the host's interfaces that are types alone.
+/// The grant that opens an import, and for a call what is called; none for one that no host offers.
 fn need(import: &str) -> Option<String> {
     match Capability::of_interface(import) {
         Some(capability) => Some(capability.name().to_owned()),
@@ -255,28 +273,47 @@ fn write(component: Vec<u8>, output: &Path) -> anyhow::Result<Built> {
     Ok(Built { path: output.to_owned(), size: component.len(), digest, imports, is_new })
 }
 
-/// The names of what a component imports.
+/// The names of the interfaces of which a component imports functions; those of types alone open nothing.
 fn imports(component: &[u8]) -> anyhow::Result<Vec<String>> {
-    let mut names = Vec::new();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    names.push(import?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(names)
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+        bail!("it is a package of interfaces, and no component");
+    };
+    let world = resolve.worlds.get(world).context("it has no world")?;
+    let has_functions = |item: &WorldItem| match item {
+        WorldItem::Interface { id, .. } => resolve.interfaces.get(*id).is_some_and(|one| !one.functions.is_empty()),
+        WorldItem::Function(_) => true,
+        WorldItem::Type { .. } => false,
+    };
+    let imports = world.imports.iter().filter(|(_, item)| has_functions(item));
+    Ok(imports.map(|(key, _)| resolve.name_world_key(key)).collect())
+}
+
+/// The crates' own code lies elsewhere on each machine, and its paths stand in the messages of panics. They shall not make
+/// another artifact of the same source.
+fn same_paths_everywhere() -> Option<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let flag = format!("--remap-path-prefix={}=/crates", home.join("registry/src").to_str()?);
+    Some(format!("target.{TARGET}.rustflags=[{}]", toml::Value::String(flag)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn needs_are_grants_and_calls() {
+        assert_eq!(need("ward:store/sql@0.1.0").as_deref(), Some("sql"));
+        assert_eq!(need("shop:stock/items@0.1.0").as_deref(), Some("call shop:stock/items"));
+    }
+
+    #[test]
+    fn the_crates_of_the_registry_have_the_same_paths_everywhere() {
+        let setting = same_paths_everywhere().unwrap();
+        let parsed: toml::Table = setting.parse().unwrap();
+        let flags = parsed["target"][TARGET]["rustflags"].as_array().unwrap();
+        assert!(flags[0].as_str().unwrap().ends_with("/registry/src=/crates"), "{setting}");
+    }
 
     #[test]
     fn reads_what_cargo_lists() {

@@ -59,6 +59,9 @@ impl Origin<'_> {
 
     /// Its hash, and its time in seconds since the epoch.
     fn last_commit(&self, paths: &[PathBuf]) -> Option<(String, i64)> {
+        if paths.is_empty() {
+            return None;
+        }
         let line = self.git(&["log", "-1", "--format=%H %ct"], paths)?;
         let (hash, seconds) = line.split_once(' ')?;
         Some((hash.to_owned(), seconds.parse().ok()?))
@@ -71,7 +74,10 @@ impl Origin<'_> {
     /// None where there is no repository, or no git.
     fn git(&self, arguments: &[&str], paths: &[PathBuf]) -> Option<String> {
         let mut git = Command::new("git");
-        git.current_dir(self.directory).args(arguments).arg("--").args(paths);
+        git.current_dir(self.directory).args(arguments);
+        if !paths.is_empty() {
+            git.arg("--").args(paths);
+        }
         said(&mut git)
     }
 }

@@ -19,7 +19,7 @@ use crate::calls::client::Client;
 use crate::calls::worker::{Workers, drained};
 use crate::capabilities::HostServices;
 use crate::config::Config;
-use crate::engine::{Compiler, Engine};
+use crate::engine::{Compiler, Engine, Turns};
 use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::metrics::Metrics;
@@ -50,7 +50,11 @@ impl App {
         let tokens = Arc::new(Tokens::new(&config.tokens, keys));
         let client = Client::new(bus.clone());
         let passwords = Passwords::new(&config.passwords)?;
-        let host_services = Arc::new(HostServices { client: client.clone(), passwords, tokens: tokens.clone() });
+        let turns = Arc::new(Turns::new(&config.engine));
+        let quarantine = config.quarantine.clone();
+        let host_services =
+            HostServices { client: client.clone(), passwords, tokens: tokens.clone(), turns, quarantine };
+        let host_services = Arc::new(host_services);
 
         let (find, findings) = mpsc::unbounded_channel();
         let secret = RoleSecret::read(&config.database.secret_file)?;
@@ -164,12 +168,14 @@ impl App {
              lower them, or raise max_payload in the server's configuration"
         );
         for service in self.background.services.all() {
-            let response = service.config.limits.response_bytes;
-            anyhow::ensure!(
-                response < payload,
-                "limits.response_bytes of {} ({response}) does not fit into one NATS message ({payload})",
-                service.name
-            );
+            let limits = &service.config.limits;
+            for (name, bytes) in [("response_bytes", limits.response_bytes), ("call_bytes", limits.call_bytes)] {
+                anyhow::ensure!(
+                    bytes < payload,
+                    "limits.{name} of {} ({bytes}) does not fit into one NATS message ({payload})",
+                    service.name
+                );
+            }
         }
         Ok(())
     }

@@ -44,6 +44,8 @@ impl Call {
 pub struct Failure {
     pub kind: FailureKind,
     pub message: String,
+    /// When it makes sense to try again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 /// Whose fault it is that there is no answer. It decides who tries again, and who is blamed for it.
@@ -61,6 +63,10 @@ pub enum Blame {
 
 impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), retry_after: None }
+    }
+
+    pub fn retry_after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
     }
 }

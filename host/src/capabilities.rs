@@ -8,6 +8,7 @@ mod config;
 mod context;
 mod events;
 mod log;
+mod memory;
 mod passwords;
 mod random;
 mod sql;
@@ -15,24 +16,32 @@ mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 
 pub use call::{ImportedFunction, link_service};
+pub use memory::InstanceMemory;
 
 use crate::calls::Call;
 use crate::calls::client::Client;
-use crate::config::{Capability, Grants, Limits};
+use crate::config::{Capability, Grants, Limits, Quarantine as QuarantineConfig, ServiceConfig};
+use crate::engine::Turns;
+use crate::limits::{Limit, Refusals};
 use crate::security::{Passwords, Tokens};
+use crate::services::Quarantine;
 use crate::store::Work;
+
+use self::log::LogRate;
 
 /// What the host has for all components.
 pub struct HostServices {
     pub client: Client,
     pub passwords: Passwords,
     pub tokens: Arc<Tokens>,
+    pub turns: Arc<Turns>,
+    pub quarantine: QuarantineConfig,
 }
 
 /// What all calls of one generation share.
@@ -44,6 +53,31 @@ pub struct ServiceContext {
     pub settings: Arc<BTreeMap<String, String>>,
     /// Calls that its instances may have out at once.
     pub outgoing: Arc<Semaphore>,
+    pub log_rate: LogRate,
+    pub refusals: Arc<Refusals>,
+    pub quarantine: Quarantine,
+}
+
+impl ServiceContext {
+    pub fn new(service: &ServiceConfig, generation: u64, host: &HostServices, refusals: Arc<Refusals>) -> Self {
+        Self {
+            name: service.name.to_string(),
+            generation,
+            grants: service.grants.clone(),
+            limits: service.limits.clone(),
+            settings: service.settings.clone(),
+            outgoing: Arc::new(Semaphore::new(service.limits.outgoing)),
+            log_rate: LogRate::new(service.limits.log_per_s),
+            refusals,
+            quarantine: Quarantine::new(host.quarantine.clone(), Instant::now()),
+        }
+    }
+
+    /// Counts what a limit refused, and says it for a message.
+    pub fn refuse(&self, limit: Limit) -> String {
+        self.refusals.count(limit);
+        limit.told(&self.limits)
+    }
 }
 
 /// What one call has, for the life of its instance.
@@ -52,15 +86,15 @@ pub struct CallState {
     pub service: Arc<ServiceContext>,
     pub host: Arc<HostServices>,
     pub work: Work,
-    pub memory: StoreLimits,
-    log_lines: u32,
+    pub memory: InstanceMemory,
+    logged: log::Logged,
     calls_made: u32,
 }
 
 impl CallState {
     pub fn new(call: Call, service: Arc<ServiceContext>, host: Arc<HostServices>, work: Work) -> Self {
-        let memory = StoreLimitsBuilder::new().memory_size(service.limits.memory_mb << 20).build();
-        Self { call, service, host, work, memory, log_lines: 0, calls_made: 0 }
+        let memory = InstanceMemory::new(&service.limits, service.refusals.clone());
+        Self { call, service, host, work, memory, logged: log::Logged::default(), calls_made: 0 }
     }
 }
 

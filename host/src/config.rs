@@ -33,6 +33,7 @@ pub struct Config {
     pub artifacts: Artifacts,
     pub events: Events,
     pub swap: Swap,
+    pub quarantine: Quarantine,
     /// Those that the operator wrote down.
     pub services: Vec<ServiceConfig>,
     /// Those that components bring themselves, in development; each counts once it was deployed.
@@ -149,6 +150,8 @@ pub struct Passwords {
 #[serde(deny_unknown_fields)]
 pub struct Engine {
     pub instances: u32,
+    pub busy_after_ms: u64,
+    pub busy_cores: usize,
     pub compile_memory_mb: u64,
     pub compile_timeout_s: u64,
     pub cache_mb: u64,
@@ -194,6 +197,16 @@ pub struct Swap {
     pub drain_s: u64,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantine {
+    pub window_s: u64,
+    pub crashes: u64,
+    pub share: f64,
+    pub first_ms: u64,
+    pub longest_ms: u64,
+}
+
 impl Config {
     /// Reads defaults, file and environment, in this order.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
@@ -219,6 +232,7 @@ impl Config {
             artifacts: settings.section("artifacts")?,
             events: settings.section("events")?,
             swap: settings.section("swap")?,
+            quarantine: settings.section("quarantine")?,
             services: services::parse(settings, "services")?,
             offered: services::parse(settings, ward_config::OFFERED)?,
             file: None,
@@ -248,6 +262,13 @@ impl Config {
         }
         if self.artifacts.max_mb == 0 || self.artifacts.max_mb > 1024 {
             return invalid("artifacts", "max_mb must be between 1 and 1024");
+        }
+        let quarantine = &self.quarantine;
+        if quarantine.crashes == 0 || quarantine.window_s == 0 || !(0.0..=1.0).contains(&quarantine.share) {
+            return invalid("quarantine", "crashes and window_s must be at least 1, share between 0 and 1");
+        }
+        if quarantine.first_ms == 0 || quarantine.first_ms > quarantine.longest_ms {
+            return invalid("quarantine", "first_ms must be at least 1 and not above longest_ms");
         }
         if self.nats.replicas == 0 || self.nats.replicas > 5 {
             return invalid("nats", "replicas must be between 1 and 5");

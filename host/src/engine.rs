@@ -1,8 +1,8 @@
 //! WebAssembly: artifacts to code, code to plugins, and each call in an instance of its own.
 //!
 //! `compile` turns an artifact into machine code in a process with limits, once per digest. `interfaces` holds what it
-//! imports against the grants, `asked` asks it what it is, `plugin` is all of it together. `instance` runs one call. The
-//! settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
+//! imports against the grants, `asked` asks it what it is, `plugin` is all of it together. `instance` runs one call, and
+//! `turns` keeps calls that compute for long from taking all cores. The settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
 
 mod asked;
 mod cache;
@@ -13,6 +13,7 @@ mod interfaces;
 mod outline;
 mod plugin;
 mod trap;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ pub use instance::{Crash, Invocation, Returned, invoke};
 pub use interfaces::{Import, Need, PluginFunction};
 pub use outline::{Look, Offered, Outline};
 pub use plugin::{LoadError, Plugin};
+pub use turns::Turns;
 
 use crate::config;
 

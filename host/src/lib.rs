@@ -17,6 +17,7 @@ pub mod engine;
 pub mod events;
 pub mod gateway;
 mod hex;
+pub mod limits;
 pub mod metrics;
 pub mod security;
 pub mod services;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::limits::Limit;
 use crate::services::{Service, ServiceStatus};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -112,6 +113,7 @@ impl Metrics {
         text.truncate(text.strip_suffix(end).map_or(text.len(), str::len));
         let statuses: Vec<ServiceStatus> = services.iter().map(|service| ServiceStatus::of(service)).collect();
         gauges(&mut text, &statuses);
+        refusals(&mut text, services);
         text.push_str(end);
         text
     }
@@ -134,6 +136,12 @@ fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
     };
     gauge("calls_in_flight", "Calls that run or wait", "gauge", &|status| status.in_flight as u64);
     gauge("serving", "1 while a generation serves", "gauge", &|status| u64::from(status.serving.is_some()));
+    gauge("quarantined", "1 while calls are turned away after crashes", "gauge", &|status| {
+        u64::from(status.quarantined_ms.is_some())
+    });
+    gauge("generation_quarantines", "How often the generation was put into quarantine", "counter", &|status| {
+        status.quarantines
+    });
     gauge("generation", "The generation that serves", "gauge", &|status| {
         status.serving.as_ref().map_or(0, |serving| serving.generation)
     });
@@ -153,4 +161,16 @@ fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
         status.canary.as_ref().map_or(0, |canary| canary.failures)
     });
     gauge("calls_cut_off", "Calls that outlasted swap.drain_s", "counter", &|status| status.cut_off);
+}
+
+/// What the limits of the components refused: as many labels as there are limits.
+fn refusals(text: &mut String, services: &[Arc<Service>]) {
+    let name = "ward_limit_refusals";
+    let _ = writeln!(text, "# HELP {name} What a limit of a component refused or dropped\n# TYPE {name} counter");
+    for service in services {
+        for limit in Limit::ALL {
+            let (count, limit) = (service.refusals.of(limit), limit.name());
+            let _ = writeln!(text, "{name}_total{{service=\"{}\",limit=\"{limit}\"}} {count}", service.name);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 /// The reply to `ward.call.…` of a service that could not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// No host runs the service. Never sent: it is what NATS's "no responders" means.
+    /// No host runs the service, which is what NATS's "no responders" means; or the service has crashed too often and rests, which is
+    /// sent with the time that is left.
     Unavailable,
     /// The time is over; the work was stopped and rolled back.
     DeadlineExceeded,

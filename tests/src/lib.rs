@@ -22,6 +22,7 @@ pub mod grpc;
 pub mod kafka;
 pub mod load;
 pub mod machine;
+pub mod malformed;
 pub mod nats;
 pub mod postgres;
 pub mod registrations;

@@ -2,7 +2,10 @@
 
 use std::net::TcpStream;
 
+use async_nats::jetstream;
 use tempfile::TempDir;
+use uuid::Uuid;
+use ward_proto::call::{ce, subject};
 
 use crate::eventually;
 use crate::machine::{directory, port, repository, tool};
@@ -41,6 +44,25 @@ impl Nats {
 
     pub async fn client(&self) -> async_nats::Client {
         eventually("a connection to NATS", async || async_nats::connect(self.url()).await.ok()).await
+    }
+
+    /// An event of nobody's, in the stream when this returns.
+    pub async fn publish_event(&self, kind: &str, about: &str) {
+        let mut headers = async_nats::HeaderMap::new();
+        let (id, time) = (Uuid::new_v4().to_string(), "2026-01-01T00:00:00Z");
+        let attributes = [(ce::ID, id.as_str()), (ce::TYPE, kind), (ce::SOURCE, "/tests"), (ce::SUBJECT, about)];
+        for (name, value) in attributes.into_iter().chain([(ce::TIME, time), (ce::VERSION, "1")]) {
+            headers.insert(name, value);
+        }
+        let stream = jetstream::new(self.client().await);
+        let subject = format!("{}.{kind}", subject::EVENT);
+        stream.publish_with_headers(subject, headers, "".into()).await.unwrap().await.unwrap();
+    }
+
+    /// How often a subscription was given an event, the same one or another.
+    pub async fn deliveries(&self, durable: &str) -> u64 {
+        let stream = jetstream::new(self.client().await).get_stream(subject::EVENT_STREAM).await.unwrap();
+        stream.consumer_info(durable).await.unwrap().delivered.consumer_sequence
     }
 
     async fn until_ready(&mut self) {

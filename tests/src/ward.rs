@@ -28,7 +28,8 @@ impl Environment {
 
 /// What the misbehaving component of `tests/hostile` is granted, with limits that a test reaches soon.
 const HOSTILE: &str = r#"
-    grants = ["sql", "call", "log"]
+    grants = ["sql", "events", "call", "clock", "log"]
+    publish = ["hostile.happened"]
     call = ["clinic:hostile/acts"]
     limits = { time_ms = 1000, concurrency = 4, queue = 2, memory_mb = 16 }
 "#;

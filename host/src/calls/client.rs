@@ -1,6 +1,7 @@
 //! Sends a call and waits for its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,10 +17,11 @@ pub struct Reply {
 }
 
 /// The body of a reply with `Ward-Failure`.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct FailureBody {
     #[serde(default)]
     message: String,
+    retry_after_ms: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -70,8 +72,9 @@ impl Client {
         match headers.get(header::FAILURE).and_then(|kind| FailureKind::parse(kind.as_str())) {
             None => Ok(Reply { headers, payload: message.payload }),
             Some(kind) => {
-                let body = serde_json::from_slice::<FailureBody>(&message.payload);
-                Err(Failure::new(kind, body.map(|body| body.message).unwrap_or_default()))
+                let body: FailureBody = serde_json::from_slice(&message.payload).unwrap_or_default();
+                let retry_after = body.retry_after_ms.map(Duration::from_millis);
+                Err(Failure { kind, message: body.message, retry_after })
             }
         }
     }

@@ -12,8 +12,9 @@ use crate::bindings::exports::ward::events::subscriber::{Disposition, Event};
 use crate::bindings::exports::ward::http::handler::Request;
 use crate::capabilities::CallState;
 use crate::engine::{Crash, Effect, Invocation, PluginFunction, Returned, invoke};
-use crate::services::{Generation, Service};
-use crate::store::{Answer, Consumed, IdempotencyKey, Keyed, StoreError, Work, WorkLimits};
+use crate::limits::Limit;
+use crate::services::{Change, Generation, Resting, Service};
+use crate::store::{Answer, Consumed, IdempotencyKey, Keyed, StoreError, Work};
 use crate::values::{self, Encoding};
 
 /// What is to be done, as often as it has to be.
@@ -76,7 +77,7 @@ impl Operation {
     }
 }
 
-/// Runs `operation` on `generation`, until it ends or the generation's time is over.
+/// Runs `operation` on `generation`, if that is not in quarantine, until it ends or the generation's time is over.
 pub async fn execute(
     service: &Service,
     generation: &Arc<Generation>,
@@ -85,6 +86,47 @@ pub async fn execute(
     key: Option<&IdempotencyKey>,
 ) -> Result<Executed, Refusal> {
     let _under_way = generation.enter();
+    let quarantine = &generation.context.quarantine;
+    let principal = call.principal.as_ref().map(|principal| principal.subject.as_str());
+    let admitted = quarantine.enter(principal, Instant::now()).map_err(|resting| turned_away(service, &resting))?;
+    let outcome = until_over(service, generation, call, operation, key).await;
+    let change = admitted.end(is_crash(&outcome), Instant::now());
+    report(service, generation, &change);
+    outcome
+}
+
+fn is_crash(outcome: &Result<Executed, Refusal>) -> bool {
+    matches!(outcome, Err(Refusal::Failed(failure, Blame::Component)) if failure.kind == FailureKind::Trapped)
+}
+
+fn turned_away(service: &Service, resting: &Resting) -> Refusal {
+    let left = resting.left.as_millis();
+    let text =
+        format!("{} has crashed too often and is in quarantine for {left} ms more (docs/limits.md)", service.name);
+    let failure = Failure::new(FailureKind::Unavailable, text).retry_after(resting.left);
+    Refusal::Failed(failure, Blame::Surroundings)
+}
+
+fn report(service: &Service, generation: &Generation, change: &Change) {
+    let (service, generation) = (service.name.as_str(), generation.number);
+    match change {
+        Change::None => {}
+        Change::Begun { rest, everybody } => {
+            let (rest_ms, callers) = (rest.as_millis() as u64, if *everybody { "all" } else { "one principal" });
+            tracing::error!(service, generation, rest_ms, callers, "in quarantine: too many of its calls crashed");
+        }
+        Change::Lifted => tracing::info!(service, generation, "out of quarantine: a trial call ended well"),
+    }
+}
+
+/// Until it ends or the generation's time is over.
+async fn until_over(
+    service: &Service,
+    generation: &Arc<Generation>,
+    call: &Call,
+    operation: &Operation,
+    key: Option<&IdempotencyKey>,
+) -> Result<Executed, Refusal> {
     tokio::select! {
         biased;
         result = until_done(service, generation, call, operation, key) => result,
@@ -139,8 +181,7 @@ type Attempt = Option<Result<Executed, Refusal>>;
 
 impl Once<'_> {
     async fn run(&self) -> Attempt {
-        let limits = &self.service.config.limits;
-        let limits = WorkLimits { statements: limits.statements, rows: limits.rows, result_bytes: limits.result_bytes };
+        let limits = self.service.work_limits();
         let mut work = Work::new(self.service.database.clone(), self.operation.effect(), limits);
         if let Some(key) = self.key {
             match work.open(key).await {
@@ -205,7 +246,7 @@ impl Once<'_> {
         // More would not fit into a message, and must not be found out after the commit.
         let limit = self.service.config.limits.response_bytes;
         if answer.size() > limit {
-            return Err(format!("the answer is over limits.response_bytes ({limit})"));
+            return Err(format!("the answer is too large: {}", self.service.refuse(Limit::ResponseBytes)));
         }
         Ok((good, Executed::Answered(answer)))
     }
@@ -218,16 +259,30 @@ impl Once<'_> {
         }
         let (service, id) = (self.service.name.as_str(), &self.call.id);
         Some(Err(match crash {
-            Crash::Trapped { cause, backtrace } => {
+            Crash::Trapped { cause, backtrace, limit } => {
                 let generation = self.generation.number;
-                tracing::error!(service, generation, call = id, cause, backtrace = ?backtrace, "a call trapped");
-                let message = format!("{service} crashed; look for the call {id} in the log");
+                let limits = &self.service.config.limits;
+                let limit = limit.map(|limit| limit.told(limits)).unwrap_or_default();
+                tracing::error!(service, generation, call = id, cause, limit, backtrace = ?backtrace, "a call trapped");
+                let met = if limit.is_empty() { limit } else { format!(" after it had met a limit ({limit})") };
+                let message = format!("{service} crashed{met}; look for the call {id} in the log");
+                Refusal::new(FailureKind::Trapped, Blame::Component, message)
+            }
+            Crash::Exhausted => {
+                let generation = self.generation.number;
+                let limit = self.service.refuse(Limit::Cpu);
+                tracing::error!(service, generation, call = id, limit, "a call computed for too long");
+                let message = format!("{service} was stopped and rolled back, since it computed for too long: {limit}");
                 Refusal::new(FailureKind::Trapped, Blame::Component, message)
             }
             Crash::TimedOut => {
                 // Only a call that had all of its time is too slow; another had an impatient caller.
                 let blame = if self.deadline < self.call.deadline { Blame::Component } else { Blame::Caller };
-                let message = format!("{service} was stopped and rolled back");
+                let told = match blame {
+                    Blame::Component => format!(": {}", self.service.refuse(Limit::Time)),
+                    _ => String::new(),
+                };
+                let message = format!("{service} was stopped and rolled back{told}");
                 Refusal::new(FailureKind::DeadlineExceeded, blame, message)
             }
             Crash::NoRoom => Refusal::new(FailureKind::Overloaded, Blame::Surroundings, crash.to_string()),

@@ -14,6 +14,8 @@ use crate::values::{self, Encoding};
 
 /// The messages of the two refusals that are about a key; the gateway gives them a status of their own.
 pub const KEY_IN_USE: &str = "a call with this idempotency key is under way";
+/// How the message begins of a call whose payload is over the service's limit.
+pub const TOO_LARGE: &str = "the request is too large for the service";
 pub const KEY_REUSED: &str = "this idempotency key was used for another request";
 
 #[derive(Debug, PartialEq)]

@@ -15,6 +15,7 @@ use super::watched::{self, Answered, Wanted};
 use super::{Blame, Call, Failure, envelope, request};
 use crate::bus::{Bus, BusError, Headers, Message};
 use crate::config::{self, ServiceName};
+use crate::limits::Limit;
 use crate::services::{Generation, Place, Service};
 use crate::store::{Answer, IdempotencyKey};
 
@@ -117,7 +118,9 @@ async fn take(
                 tokio::spawn(handle(shared.clone(), service.clone(), message, place));
             }
             None => {
-                let failure = Failure::new(FailureKind::Overloaded, format!("the queue of {} is full", service.name));
+                let told = service.refuse(Limit::Queue);
+                let text = format!("the queue of {} is full: {told}", service.name);
+                let failure = Failure::new(FailureKind::Overloaded, text);
                 reply_failure(&shared, &message, &failure, "").await;
             }
         }
@@ -151,9 +154,14 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
 /// An error when it did not come to a generation.
 async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Answered, Refusal> {
     let Some(_slot) = place.slot(call.remaining()).await else {
-        let message = format!("waiting in the queue of {}", service.name);
+        let told = service.refuse(Limit::Concurrency);
+        let message = format!("waiting in the queue of {}: {told}", service.name);
         return Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message));
     };
+    if message.payload.len() > service.config.limits.request_bytes {
+        let text = format!("{}: {}", request::TOO_LARGE, service.refuse(Limit::RequestBytes));
+        return Err(Refusal::new(FailureKind::Refused, Blame::Caller, text));
+    }
     let blamed = |blame| move |failure| Refusal::Failed(failure, blame);
     let target = request::Target::of(&message.subject, message.headers.as_ref()).map_err(blamed(Blame::Caller))?;
     let pinned = envelope::pinned(message.headers.as_ref()).map_err(blamed(Blame::Caller))?;
@@ -209,7 +217,10 @@ async fn reply_refusal(shared: &Shared, message: &Message, refusal: Refusal, cal
 async fn reply_failure(shared: &Shared, message: &Message, failure: &Failure, call: &str) {
     let mut headers = Headers::new();
     headers.insert(header::FAILURE, failure.kind.name());
-    let body = serde_json::json!({"kind": failure.kind.name(), "message": failure.message, "call": call});
+    let mut body = serde_json::json!({"kind": failure.kind.name(), "message": failure.message, "call": call});
+    if let (Some(pause), Some(fields)) = (failure.retry_after, body.as_object_mut()) {
+        fields.insert("retry_after_ms".to_owned(), u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).into());
+    }
     shared.bus.reply(message, headers, Bytes::from(body.to_string())).await;
 }
 

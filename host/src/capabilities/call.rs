@@ -10,11 +10,12 @@ use ward_proto::call::{FailureKind, header};
 use wasmtime::component::{Linker, Val};
 use wasmtime::{Error, StoreContextMut};
 
-use super::CallState;
+use super::{CallState, ServiceContext};
 use crate::bus::Headers;
 use crate::calls::Failure;
 use crate::calls::client::Client;
 use crate::calls::typed::Contract;
+use crate::limits::Limit;
 use crate::values::{self, Encoding, FunctionPlan};
 
 /// A function that a component imports from another service.
@@ -53,6 +54,9 @@ async fn call(
     parameters: &[Val],
 ) -> wasmtime::Result<Val> {
     let payload = values::encode_parameters(&function.plan, Encoding::Cbor, parameters.to_vec())?;
+    if let Err(failure) = store.data_mut().admit_call(payload.len()) {
+        return Ok(as_value(&failure));
+    }
     let outgoing = Outgoing::of(store.data_mut());
     match outgoing.send(function, payload.into()).await {
         Ok(result) => Ok(result),
@@ -60,28 +64,43 @@ async fn call(
     }
 }
 
+impl CallState {
+    /// Counts a call that is to be made.
+    fn admit_call(&mut self, payload_bytes: usize) -> Result<(), Failure> {
+        let limits = &self.service.limits;
+        self.calls_made = self.calls_made.saturating_add(1);
+        let over = match () {
+            () if self.calls_made > limits.calls => Limit::Calls,
+            () if payload_bytes > limits.call_bytes => Limit::CallBytes,
+            () => return Ok(()),
+        };
+        let told = self.service.refuse(over);
+        Err(Failure::new(FailureKind::Refused, format!("the call is over a limit of its caller: {told}")))
+    }
+}
+
 /// What a call needs of its caller's state.
 struct Outgoing {
     call: crate::calls::Call,
     client: Client,
-    slots: Arc<tokio::sync::Semaphore>,
+    service: Arc<ServiceContext>,
 }
 
 impl Outgoing {
     fn of(state: &mut CallState) -> Self {
-        state.calls_made += 1;
         let mut call = state.call.clone();
         // The same in every re-run of the caller, so that the callee does it once.
         call.idempotency_key = Some(format!("{}/{}", call.id, state.calls_made));
         call.id = crate::calls::envelope::new_id();
         // A tenth of the time is left to the caller, to answer something when the callee is too slow.
         call.deadline -= call.remaining() / 10;
-        Self { call, client: state.host.client.clone(), slots: state.service.outgoing.clone() }
+        Self { call, client: state.host.client.clone(), service: state.service.clone() }
     }
 
     async fn send(self, function: &ImportedFunction, payload: Bytes) -> Result<Val, Failure> {
-        let _slot = self.slots.try_acquire().map_err(|_| {
-            Failure::new(FailureKind::Overloaded, "too many calls of this service are out (limits.outgoing)")
+        let _slot = self.service.outgoing.try_acquire().map_err(|_| {
+            let told = self.service.refuse(Limit::Outgoing);
+            Failure::new(FailureKind::Overloaded, format!("too many calls of this service are out: {told}"))
         })?;
         let mut headers = Headers::new();
         headers.insert(header::CONTENT_TYPE, Encoding::Cbor.content_type());

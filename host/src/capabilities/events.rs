@@ -5,6 +5,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::CallState;
 use crate::bindings::ward::events::publisher::{self, Error, NewEvent};
+use crate::limits::Limit;
 use crate::store::Published;
 
 impl publisher::Host for CallState {
@@ -25,6 +26,7 @@ impl publisher::Host for CallState {
 impl CallState {
     fn check(&self, event: &NewEvent) -> Result<(), Error> {
         let limits = &self.service.limits;
+        let too_large = |limit| Err(Error::TooLarge(self.service.refuse(limit)));
         if self.work.is_read() {
             return Err(Error::ReadOnly);
         }
@@ -32,10 +34,10 @@ impl CallState {
             return Err(Error::NotGranted(event.type_.clone()));
         }
         if event.data.len() + event.subject.len() > limits.event_bytes {
-            return Err(Error::TooLarge(format!("limits.event_bytes is {}", limits.event_bytes)));
+            return too_large(Limit::EventBytes);
         }
         if self.work.published() >= limits.events as usize {
-            return Err(Error::TooLarge(format!("limits.events is {}", limits.events)));
+            return too_large(Limit::Events);
         }
         Ok(())
     }

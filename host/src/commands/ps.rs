@@ -39,7 +39,11 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn line(host: &str, status: &ServiceStatus) -> String {
-    let state = format!("{:?}", status.state).to_lowercase();
+    let resting = status.quarantined_ms.map(|left| format!("  crashed too often, tried again in {left} ms"));
+    let state = match resting {
+        Some(_) => "quarantine".to_owned(),
+        None => format!("{:?}", status.state).to_lowercase(),
+    };
     let head = format!("{host:<20} {:<12} {state:<10}", status.service);
     match &status.serving {
         None => format!("{head} {:>10}  {}", "-", status.reason),
@@ -47,6 +51,7 @@ fn line(host: &str, status: &ServiceStatus) -> String {
             let digest = serving.digest.get(..12).unwrap_or_default();
             let counts = format!("{:>9} {:>10} {:>9}", status.in_flight, serving.calls, serving.failures);
             let note = if state == "running" { String::new() } else { format!("  {}", status.reason) };
+            let note = resting.unwrap_or(note);
             format!("{head} {:>10} {digest:<14} {counts}{note}", serving.generation)
         }
     }

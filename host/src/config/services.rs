@@ -105,17 +105,27 @@ pub struct Grants {
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub memory_mb: usize,
+    pub table_elements: usize,
+    pub cpu_ms: u64,
     pub time_ms: u64,
     pub concurrency: usize,
     pub queue: usize,
-    pub outgoing: usize,
+    pub request_bytes: usize,
+    pub response_bytes: usize,
+    pub transfer_bytes: usize,
     pub statements: u32,
+    pub statement_bytes: usize,
+    pub parameter_bytes: usize,
     pub rows: usize,
     pub result_bytes: usize,
     pub events: u32,
     pub event_bytes: usize,
-    pub response_bytes: usize,
+    pub calls: u32,
+    pub call_bytes: usize,
+    pub outgoing: usize,
     pub log_lines: u32,
+    pub log_bytes: usize,
+    pub log_per_s: u32,
 }
 
 /// A section `[services.NAME]` as it is written.

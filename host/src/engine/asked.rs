@@ -12,6 +12,8 @@ use crate::bindings::exports::ward::component::description as description_interf
 /// Answering takes a fraction of this; more is a fault.
 const PATIENCE: Duration = Duration::from_secs(1);
 const MEMORY: usize = 64 << 20;
+/// Bytes of the answer in memory of the host; a real one has a hundredth.
+const ANSWER: usize = 16 << 20;
 
 pub(super) async fn describe(engine: &Engine, component: &Component) -> Result<Description, LoadError> {
     let silent = |error: wasmtime::Error| {
@@ -26,6 +28,7 @@ pub(super) async fn describe(engine: &Engine, component: &Component) -> Result<D
     let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
     let mut store = Store::new(&engine.wasmtime, limits);
     store.limiter(|limits| limits);
+    store.set_hostcall_fuel(ANSWER);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     let asking = async {

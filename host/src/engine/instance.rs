@@ -1,14 +1,16 @@
 //! One call in a fresh instance. Nothing of it is left for the next one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use wasmtime::Store;
 use wasmtime::component::{Instance, Val};
+use wasmtime::{Store, UpdateDeadline};
 
+use super::turns::{Exhausted, Meter, Metered};
 use super::{Plugin, PluginFunction, trap};
 use crate::bindings::exports::ward::events::subscriber::{Disposition, Event};
 use crate::bindings::exports::ward::http::handler::{Request, Response};
 use crate::capabilities::CallState;
+use crate::limits::Limit;
 use crate::store::Work;
 
 /// What an instance is made for.
@@ -32,7 +34,14 @@ pub enum Returned {
 #[derive(Debug, thiserror::Error)]
 pub enum Crash {
     #[error("{cause}")]
-    Trapped { cause: String, backtrace: Vec<String> },
+    Trapped {
+        cause: String,
+        backtrace: Vec<String>,
+        /// The limit that the guest had met before.
+        limit: Option<Limit>,
+    },
+    #[error("it computed for longer than limits.cpu_ms")]
+    Exhausted,
     #[error("its time was over")]
     TimedOut,
     #[error("the host has no room for another instance (engine.instances)")]
@@ -51,23 +60,37 @@ pub async fn invoke(
     store.limiter(|state| &mut state.memory);
     // Without the first line the first yield would come after the whole deadline of the store.
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    let limits = &store.data().service.limits;
+    let (cpu, transfer) = (Duration::from_millis(limits.cpu_ms), limits.transfer_bytes);
+    store.set_hostcall_fuel(transfer);
+    let meter = Meter::new(store.data().host.turns.clone());
+    let yielding = meter.clone();
+    store.epoch_deadline_callback(move |_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(yielding.clone().give_way()))));
     // In a box, since it is large and would be moved about.
-    let running = Box::pin(run(plugin, &mut store, invocation));
+    let running = Metered { call: Box::pin(run(plugin, &mut store, invocation)), meter, limit: cpu };
     let outcome = tokio::time::timeout_at(deadline.into(), running).await;
     match outcome {
         Err(_) => (Err(Crash::TimedOut), None),
-        Ok(Ok(returned)) => (Ok(returned), Some(store.into_data().work)),
-        Ok(Err(error)) => (Err(crash(&error)), Some(store.into_data().work)),
+        Ok(Err(Exhausted)) => (Err(Crash::Exhausted), None),
+        Ok(Ok(Ok(returned))) => (Ok(returned), Some(store.into_data().work)),
+        Ok(Ok(Err(error))) => {
+            let state = store.into_data();
+            (Err(crash(&error, &state)), Some(state.work))
+        }
     }
 }
 
-fn crash(error: &wasmtime::Error) -> Crash {
+fn crash(error: &wasmtime::Error, state: &CallState) -> Crash {
     if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
         return Crash::NoRoom;
     }
     let (cause, backtrace) = trap::explain(error);
-    Crash::Trapped { cause, backtrace }
+    let mut limit = state.memory.refused();
+    if trap::is_transfer(error) {
+        state.service.refusals.count(Limit::TransferBytes);
+        limit = Some(Limit::TransferBytes);
+    }
+    Crash::Trapped { cause, backtrace, limit }
 }
 
 async fn run(plugin: &Plugin, store: &mut Store<CallState>, invocation: Invocation) -> wasmtime::Result<Returned> {

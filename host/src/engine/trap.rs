@@ -13,6 +13,11 @@ pub fn explain(error: &wasmtime::Error) -> (String, Vec<String>) {
     (cause, frames)
 }
 
+/// Did the guest hand over more than `limits.transfer_bytes`? The engine's error for it has no public type.
+pub fn is_transfer(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
+}
+
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
         Some(name) => format!("{:#}", rustc_demangle::demangle(name)),

@@ -25,6 +25,8 @@ use crate::services::{Generation, Service};
 
 /// The pause before a subscription is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long an event is put off at once while its service is in quarantine.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// How long deliveries that are on their way are waited for when a consumer stops.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
@@ -279,7 +281,10 @@ fn decide(outcome: Result<Executed, Refusal>, faults: u32, attempt: u32, config:
         Ok(Executed::Declined(Disposition::Reject(reason))) => Decided::Dead(reason),
         Ok(Executed::Declined(Disposition::Retry(reason))) => again_or_dead(reason),
         Err(Refusal::KeyInUse | Refusal::KeyReused) => later,
-        Err(Refusal::Failed(_, Blame::Surroundings | Blame::Unknown)) => later,
+        // A service in quarantine says when it can be tried again, which may be sooner: a new generation lifts it.
+        Err(Refusal::Failed(failure, Blame::Surroundings | Blame::Unknown)) => {
+            failure.retry_after.map_or(later, |rest| Decided::Later(rest.min(LONGEST_REST)))
+        }
         // An event has no caller who could be impatient.
         Err(Refusal::Failed(failure, Blame::Component | Blame::Caller)) => again_or_dead(failure.to_string()),
     }
@@ -294,6 +299,7 @@ fn pause(attempt: u32, pauses_ms: &[u64]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls;
     use ward_proto::call::FailureKind;
 
     fn config() -> config::Events {
@@ -327,6 +333,14 @@ mod tests {
         assert_eq!(decide(failed(Blame::Surroundings), 0, 99, &config()), later);
         // And the first fault of the handling after it is the first.
         assert!(matches!(decide(failed(Blame::Component), 0, 100, &config()), Decided::Again(_)));
+    }
+
+    #[test]
+    fn a_quarantine_costs_an_event_no_try() {
+        let rest = Duration::from_secs(1);
+        let failure = calls::Failure::new(FailureKind::Unavailable, "m").retry_after(rest);
+        let resting = Err(Refusal::Failed(failure, Blame::Surroundings));
+        assert_eq!(decide(resting, 2, 99, &config()), Decided::Later(rest));
     }
 
     #[test]

@@ -126,6 +126,12 @@ pub fn pinned_elsewhere(detail: &str) -> Problem {
 /// A call that the service did not answer.
 pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
     let problem = match failure.kind {
+        FailureKind::Unavailable if failure.retry_after.is_some() => {
+            let detail =
+                format!("The service {service} has crashed too often and rests for a while; nothing was done.");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:quarantined", detail)
+                .retry_after(failure.retry_after.unwrap_or(RETRY_AFTER))
+        }
         FailureKind::Unavailable => {
             let detail = format!("The service {service} is not running now; nothing was done.");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:ward:problem:unavailable", detail)
@@ -152,6 +158,9 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
         FailureKind::Refused if failure.message == request::KEY_REUSED => {
             let detail = "This Idempotency-Key was used for another request; take a new one.";
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "urn:ward:problem:key-reused", detail)
+        }
+        FailureKind::Refused if failure.message.starts_with(request::TOO_LARGE) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, BLANK, format!("{}.", failure.message))
         }
         FailureKind::Refused => {
             let detail =

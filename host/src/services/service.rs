@@ -12,7 +12,8 @@ use super::status::State;
 use super::{Generation, Watch};
 use crate::capabilities::HostServices;
 use crate::config::{ServiceConfig, ServiceName};
-use crate::store::Database;
+use crate::limits::{Limit, Refusals};
+use crate::store::{Database, WorkLimits};
 
 pub struct Service {
     pub name: ServiceName,
@@ -21,6 +22,8 @@ pub struct Service {
     pub database: Option<Arc<Database>>,
     pub reruns: u32,
     pub admission: Admission,
+    /// How often its limits refused something, over all generations.
+    pub refusals: Arc<Refusals>,
     lineup: ArcSwapOption<Lineup>,
     /// Held by whoever changes the lineup; those who read it never wait.
     changing: Mutex<()>,
@@ -64,6 +67,7 @@ impl Service {
             database,
             reruns,
             admission,
+            refusals: Arc::default(),
             lineup: ArcSwapOption::empty(),
             changing: Mutex::default(),
             turn: AtomicU32::new(0),
@@ -71,6 +75,17 @@ impl Service {
             standing: Mutex::new(standing),
             findings,
         }
+    }
+
+    /// Counts what a limit refused, and says it for a message.
+    pub fn refuse(&self, limit: Limit) -> String {
+        self.refusals.count(limit);
+        limit.told(&self.config.limits)
+    }
+
+    /// What a call may do in the store.
+    pub fn work_limits(&self) -> WorkLimits {
+        WorkLimits::of(&self.config.limits, self.refusals.clone())
     }
 
     /// The generation that the service is described by, and that calls get but for the canary's share.

@@ -1,8 +1,10 @@
 //! What a host says of itself when it is asked (`ward ps`, `/readyz`).
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, Service};
+use super::{Generation, Quarantine, Service};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostStatus {
@@ -29,6 +31,12 @@ pub struct ServiceStatus {
     pub in_flight: usize,
     /// Calls that outlasted `swap.drain_s` on a generation that was replaced, since the host began.
     pub cut_off: u64,
+    /// Milliseconds that calls are still turned away for, because too many have crashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_ms: Option<u64>,
+    /// How often the generation that serves was put into quarantine.
+    #[serde(default)]
+    pub quarantines: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +72,8 @@ impl ServiceStatus {
         let lineup = service.lineup();
         let canary = lineup.as_ref().and_then(|lineup| lineup.canary());
         let percent = canary.map_or(0, |canary| canary.percent);
+        let quarantine = lineup.as_ref().map(|lineup| &lineup.current.context.quarantine);
+        let rest = quarantine.and_then(|quarantine| quarantine.rest(Instant::now()));
         Self {
             service: service.name.to_string(),
             revision: standing.revision,
@@ -73,6 +83,8 @@ impl ServiceStatus {
             canary: canary.map(|canary| Serving::of(&canary.generation, percent)),
             in_flight: service.admission.inside(),
             cut_off: service.cut_off(),
+            quarantined_ms: rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
+            quarantines: quarantine.map_or(0, Quarantine::count),
         }
     }
 }

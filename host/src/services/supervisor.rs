@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -166,6 +166,9 @@ impl Supervisor {
                 },
             };
             self.serve(service, generation, &desired.note.reason).await;
+        } else if let Some(lineup) = lineup {
+            // Whoever wishes it anew wants it to be tried anew.
+            lineup.current.context.quarantine.lift(Instant::now());
         }
         if let Err(error) = self.bring_canary(service, desired, revision, wishes).await {
             return self.refuse_canary(service, desired, revision, &error).await;

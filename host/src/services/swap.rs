@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
 use super::desired::{DesiredState, Version};
 use super::lineup::Lineup;
 use super::{Generation, Service, Services, Watch};
@@ -101,14 +99,10 @@ impl Swapper {
             }
             (checked, _) => checked?,
         }
-        let context = Arc::new(ServiceContext {
-            name: service.name.to_string(),
-            generation: number,
-            grants: settings.grants.clone(),
-            limits: service.config.limits.clone(),
-            settings: settings.settings.clone(),
-            outgoing: Arc::new(Semaphore::new(service.config.limits.outgoing)),
-        });
+        // Grants and settings are read anew, limits hold as long as the host runs.
+        let config = ServiceConfig { limits: service.config.limits.clone(), ..settings.clone() };
+        let context = ServiceContext::new(&config, number, &service.host, service.refusals.clone());
+        let context = Arc::new(context);
         let generation = Generation::new(number, digest.to_owned(), plugin, context)?;
         self.migrate(service, &generation).await?;
         self.probe(service, &generation).await?;
@@ -250,15 +244,14 @@ impl Swapper {
             deadline,
             idempotency_key: None,
         };
-        let limits = &service.config.limits;
-        let limits = WorkLimits { statements: u32::MAX, rows: limits.rows, result_bytes: limits.result_bytes };
+        let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
         let work = Work::new(service.database.clone(), Effect::Write, limits);
         let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
         let outcome = match returned {
             Ok(Returned::Checked(outcome)) => outcome,
             Ok(_) => Err("it answered something else".to_owned()),
-            Err(Crash::Trapped { cause, backtrace }) => Err(format!("{cause} ({})", backtrace.join(" < "))),
+            Err(Crash::Trapped { cause, backtrace, .. }) => Err(format!("{cause} ({})", backtrace.join(" < "))),
             Err(crash) => Err(crash.to_string()),
         };
         (outcome, work)

@@ -123,7 +123,8 @@ async fn rights(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Resul
     run(inside, text).await
 }
 
-/// What a SELECT could do beside selecting: change the session, sleep, hold locks for ever, wake listeners.
+/// What a SELECT could do beside selecting: change the session, sleep, hold locks for ever, wake listeners, fill the log,
+/// or look at what an earlier call on the connection left (sequences, the seed of `random`).
 async fn bar_functions(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Result<()> {
     let host = Role::Host.name(service);
     let owner = Role::Owner.name(service);
@@ -134,7 +135,8 @@ async fn bar_functions(inside: &mut PgConnection, service: &ServiceName) -> sqlx
                 select oid::regprocedure from pg_proc
                 where pronamespace = 'pg_catalog'::regnamespace and prokind = 'f'
                     and (proname in ('set_config', 'pg_notify', 'pg_cancel_backend', 'pg_terminate_backend',
-                            'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'query_to_xml', 'query_to_xmlschema',
+                            'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'setseed', 'lastval', 'currval',
+                            'pg_logical_emit_message', 'query_to_xml', 'query_to_xmlschema',
                             'query_to_xml_and_xmlschema', 'cursor_to_xml')
                         or proname like 'pg\_advisory%' or proname like 'pg\_try\_advisory%' or proname like 'lo\_%')
             loop

@@ -48,6 +48,16 @@ fn instant(micros: i64) -> Result<OffsetDateTime, BoxDynError> {
     Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)?)
 }
 
+/// Bytes of a parameter, as it is sent.
+pub fn parameter_size(value: &sql::Value) -> usize {
+    match value {
+        sql::Value::Text(text) | sql::Value::Json(text) => text.len(),
+        sql::Value::Bytes(bytes) => bytes.len(),
+        sql::Value::TextList(texts) => texts.iter().map(|text| text.len() + 4).sum(),
+        _ => 16,
+    }
+}
+
 /// Bytes of a row's cells.
 pub fn size(row: &PgRow) -> usize {
     let cells = (0..row.columns().len()).filter_map(|index| row.try_get_raw(index).ok());

@@ -11,7 +11,9 @@ use super::errors::Fault;
 use super::transaction::Transaction;
 use super::{Answer, Database, IdempotencyKey, StoreError, statement, values};
 use crate::bindings::ward::store::sql;
+use crate::config::Limits;
 use crate::engine::Effect;
+use crate::limits::{Limit, Refusals};
 
 /// An event that the call published; it exists only if the call commits.
 #[derive(Debug, Clone)]
@@ -30,11 +32,32 @@ pub struct Consumed {
     pub event: Uuid,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WorkLimits {
     pub statements: u32,
+    pub statement_bytes: usize,
+    pub parameter_bytes: usize,
     pub rows: usize,
     pub result_bytes: usize,
+    pub refusals: Arc<Refusals>,
+}
+
+impl WorkLimits {
+    pub fn of(limits: &Limits, refusals: Arc<Refusals>) -> Self {
+        Self {
+            statements: limits.statements,
+            statement_bytes: limits.statement_bytes,
+            parameter_bytes: limits.parameter_bytes,
+            rows: limits.rows,
+            result_bytes: limits.result_bytes,
+            refusals,
+        }
+    }
+
+    fn refuse(&self, limit: Limit, value: usize, advice: &str) -> String {
+        self.refusals.count(limit);
+        format!("limits.{} is {value} {}: {advice}", limit.name(), limit.unit())
+    }
 }
 
 /// How a write that the guest ended well became.
@@ -87,9 +110,9 @@ impl Work {
     }
 
     pub async fn query(&mut self, text: String, parameters: Vec<sql::Value>) -> Result<sql::Rows, sql::Error> {
-        self.admit(&text)?;
+        self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
-        let limits = self.limits;
+        let limits = self.limits.clone();
         let rows = self.run(async |connection| fetch(connection, text, arguments, limits).await).await?;
         Ok(sql::Rows {
             columns: rows.first().map(values::columns).unwrap_or_default(),
@@ -98,7 +121,7 @@ impl Work {
     }
 
     pub async fn execute(&mut self, text: String, parameters: Vec<sql::Value>) -> Result<u64, sql::Error> {
-        self.admit(&text)?;
+        self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
         let executed = async |connection: &mut PgConnection| {
             let query = sqlx::query_with(AssertSqlSafe(text), arguments);
@@ -160,17 +183,24 @@ impl Work {
         self.database.as_ref().ok_or(StoreError::NoDatabase)
     }
 
-    fn admit(&mut self, text: &str) -> Result<(), sql::Error> {
+    fn admit(&mut self, text: &str, parameters: &[sql::Value]) -> Result<(), sql::Error> {
         if self.broken.is_some() {
             return Err(sql::Error::Aborted);
         }
         if let Some(message) = statement::refuse(text) {
             return Err(sql::Error::Forbidden(message));
         }
-        self.statements += 1;
-        if self.statements > self.limits.statements {
-            let limit = self.limits.statements;
-            return Err(sql::Error::TooMany(format!("more than {limit} statements in one call (limits.statements)")));
+        self.statements = self.statements.saturating_add(1);
+        let limits = &self.limits;
+        let too_many = |limit, value, advice| Err(sql::Error::TooMany(limits.refuse(limit, value, advice)));
+        if self.statements > limits.statements {
+            return too_many(Limit::Statements, limits.statements as usize, "do more in one statement");
+        }
+        if text.len() > limits.statement_bytes {
+            return too_many(Limit::StatementBytes, limits.statement_bytes, "values belong into parameters");
+        }
+        if parameters.iter().map(values::parameter_size).sum::<usize>() > limits.parameter_bytes {
+            return too_many(Limit::ParameterBytes, limits.parameter_bytes, "send less with one statement");
         }
         Ok(())
     }
@@ -309,11 +339,10 @@ async fn fetch(
     while let Some(row) = stream.try_next().await? {
         bytes += values::size(&row);
         if rows.len() == limits.rows {
-            return Err(Failed::TooMany(format!("more than {} rows (limits.rows): ask for a page", limits.rows)));
+            return Err(Failed::TooMany(limits.refuse(Limit::Rows, limits.rows, "ask for a page")));
         }
         if bytes > limits.result_bytes {
-            let limit = limits.result_bytes;
-            return Err(Failed::TooMany(format!("more than {limit} bytes (limits.result_bytes): ask for less")));
+            return Err(Failed::TooMany(limits.refuse(Limit::ResultBytes, limits.result_bytes, "ask for less")));
         }
         rows.push(row);
     }

@@ -2,19 +2,34 @@
 #![cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "lives in a component only"))]
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use ward_sdk::events::{Disposition, Event, publish};
 use ward_sdk::http::{Request, Response};
 use ward_sdk::ports::StoreError;
-use ward_sdk::{params, sql};
+use ward_sdk::{host, log, params, sql};
 
 /// A test gives a copy of the component another behaviour by overwriting these bytes in the artifact.
 static MODE: [u8; 24] = *b"ward-hostile-mode:normal";
+
+/// What a call writes here, no other one may see.
+static CANARY: AtomicI64 = AtomicI64::new(0);
 
 pub fn probe() -> Result<(), StoreError> {
     if black_box(&MODE).ends_with(b"unwell") {
         return Err(StoreError::Failed("it does not feel well".to_owned()));
     }
     Ok(())
+}
+
+/// Before it says what it is.
+pub fn before_describing() {
+    if black_box(&MODE).ends_with(b"hangs!") {
+        black_box(loop_for_ever());
+    }
+    if black_box(&MODE).ends_with(b"panics") {
+        panic();
+    }
 }
 
 pub fn act(request: &Request) -> Response {
@@ -33,10 +48,27 @@ pub fn act(request: &Request) -> Response {
         "nothing" => Ok(0),
         "spin" => spin(),
         "memory" => memory(),
+        "allocation" => Ok(black_box(Vec::<u8>::with_capacity(black_box(1 << 30))).capacity() as i64),
         "panic" => Ok(panic()),
+        "destructor" => Ok(destructor()),
         "recursion" => Ok(recursion(1)),
         "huge" => return Response::json(200, &"x".repeat(2 << 20)),
         "header" => return Response::empty(200).header("x-evil", "a\r\nWard-Status: 299"),
+        "status" => return Response::empty(999),
+        "clock-flood" => clock_flood(),
+        "log-flood" => Ok(log_flood()),
+        "log-giant" => Ok(log_giant()),
+        "statement-flood" => statement_flood(),
+        "statement-giant" => sql::query(&format!("select 1 -- {}", "x".repeat(100_000)), params![]).map(|_| 0),
+        "parameter-giant" => sql::query("select length($1)", params!["x".repeat(2 << 20)]).map(|_| 0),
+        "result-giant" => sql::query("select repeat('x', 10000000)", params![]).map(|_| 0),
+        "rows" => sql::query("select generate_series(1, 100000)", params![]).map(|_| 0),
+        "event-giant" => publish("hostile.happened", "a".to_owned(), 1, &vec![0_u8; 1 << 20]).map(|()| 0),
+        "event-flood" => event_flood(),
+        "event-unknown" => publish("somebody.elses", "a".to_owned(), 1, &Vec::<u8>::new()).map(|()| 0),
+        "event" => publish("hostile.happened", name, 1, &Vec::<u8>::new()).map(|()| 0),
+        "canary-write" => Ok(canary_write()),
+        "canary-read" => Ok(canary_read()),
         "mark" => mark(&name),
         "count" => count(&name),
         "mark-and-panic" => mark(&name).map(|_| panic()),
@@ -49,6 +81,14 @@ pub fn act(request: &Request) -> Response {
         _ => return Response::empty(404),
     };
     done.map_or_else(Response::from_error, |number| Response::json(200, &number))
+}
+
+/// An event, whose subject says what shall happen.
+pub fn receive(event: &Event) -> Result<(), Disposition> {
+    if event.subject == "panic" {
+        panic();
+    }
+    mark(&event.subject).map(drop).map_err(Disposition::from)
 }
 
 trait FromError {
@@ -110,6 +150,50 @@ fn statement(text: &str) -> Response {
     }
 }
 
+/// Until it is refused.
+fn statement_flood() -> Result<i64, StoreError> {
+    loop {
+        sql::query("select 1", params![])?;
+    }
+}
+
+fn event_flood() -> Result<i64, StoreError> {
+    loop {
+        publish("hostile.happened", "a".to_owned(), 1, &Vec::<u8>::new())?;
+    }
+}
+
+fn clock_flood() -> Result<i64, StoreError> {
+    loop {
+        black_box(host::now());
+    }
+}
+
+fn log_flood() -> i64 {
+    for _ in 0..5000 {
+        log::error("a flood", &[("of", "lines")]);
+    }
+    0
+}
+
+fn log_giant() -> i64 {
+    log::error(&"x".repeat(1 << 20), &[]);
+    0
+}
+
+/// Writes where a later call would look, if it got the same memory.
+fn canary_write() -> i64 {
+    CANARY.store(7, Ordering::Relaxed);
+    std::mem::forget(black_box(vec![7_u8; 4 << 20]));
+    0
+}
+
+/// What is left of an earlier call: nothing, hence 0.
+fn canary_read() -> i64 {
+    let memory = black_box(vec![0_u8; 4 << 20]);
+    CANARY.load(Ordering::Relaxed) + memory.iter().map(|byte| i64::from(*byte)).sum::<i64>()
+}
+
 fn spin() -> Result<i64, StoreError> {
     Ok(loop_for_ever())
 }
@@ -137,6 +221,20 @@ fn memory() -> Result<i64, StoreError> {
 #[expect(clippy::panic, reason = "what it is for")]
 fn panic() -> i64 {
     panic!("on purpose")
+}
+
+/// Panics while it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic();
+    }
+}
+
+fn destructor() -> i64 {
+    drop(black_box(Bomb));
+    0
 }
 
 #[expect(unconditional_recursion, reason = "what it is for")]

@@ -1,13 +1,14 @@
 //! The doors of the component. It also calls itself over NATS, so that a test sees what a calling component is told.
 
-use ward_sdk::description::{Access, Component, Effect, function, migrations, route};
-use ward_sdk::export::{Described, Served};
+use ward_sdk::description::{Access, Component, Effect, function, migrations, route, subscription};
+use ward_sdk::events::{Disposition, Event};
+use ward_sdk::export::{Described, Served, Subscribed};
 use ward_sdk::http::{Request, Response};
 use ward_sdk::ports::StoreError;
 
 use self::bindings::clinic::hostile::acts as other;
 use self::bindings::exports::clinic::hostile::acts::{self, Error};
-use crate::acts::{act, named, probe};
+use crate::acts::{act, before_describing, named, probe, receive};
 
 mod bindings {
     #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
@@ -19,6 +20,9 @@ mod bindings {
                 use ward:call/errors@0.1.0.{failure};
                 variant error { call(failure) }
                 perform: func(act: string) -> result<u16, error>;
+                take: func(text: string) -> result<u32, error>;
+                swell: func(bytes: u32) -> result<string, error>;
+                hoard: func(bytes: u32) -> result<list<u8>, error>;
             }
             world guest { import acts; export acts; }",
         world: "clinic:hostile/guest",
@@ -33,10 +37,11 @@ mod bindings {
 
 struct Hostile;
 
-ward_sdk::export!(Hostile: described, served);
+ward_sdk::export!(Hostile: described, served, subscribed);
 
 impl Described for Hostile {
     fn describe() -> Component {
+        before_describing();
         let open = |operation, method, effect| {
             route(operation, method, &format!("/hostile/{operation}/{{act}}"), effect, Access::Public)
         };
@@ -50,9 +55,11 @@ impl Described for Hostile {
                 open("write", "POST", Effect::Write),
                 open("serial", "POST", Effect::WriteSerializable),
             ],
-            functions: vec![function("clinic:hostile/acts", "perform", Effect::Write)],
-            subscriptions: Vec::new(),
-            publishes: Vec::new(),
+            functions: ["perform", "take", "swell", "hoard"]
+                .map(|name| function("clinic:hostile/acts", name, Effect::Write))
+                .to_vec(),
+            subscriptions: vec![subscription("happened", &["hostile.happened"])],
+            publishes: vec!["hostile.happened".to_owned()],
             migrations: migrations(&[("marks", include_str!("../migrations/1_marks.sql"))]),
         }
     }
@@ -64,16 +71,46 @@ impl Described for Hostile {
 
 impl Served for Hostile {
     fn handle(request: Request) -> Response {
-        match named(&request).strip_prefix("call-") {
-            // What the callee's end is, as the caller is told.
-            Some(act) => Response::json(200, &format!("{:?}", other::perform(act))),
-            None => act(&request),
-        }
+        // What the callee's end is, as the caller is told.
+        let told = match named(&request) {
+            "take-giant" => format!("{:?}", other::take(&"x".repeat(2 << 20))),
+            "swell-giant" => format!("{:?}", other::swell(2 << 20).map(|text| text.len())),
+            "hoard-giant" => format!("{:?}", other::hoard(8 << 20).map(|bytes| bytes.len())),
+            "call-flood" => format!("{:?}", (0..1000).try_for_each(|_| other::take("").map(drop))),
+            "cycle" => format!("{:?}", other::perform("cycle")),
+            name => match name.strip_prefix("call-") {
+                Some(act) => format!("{:?}", other::perform(act)),
+                None => return act(&request),
+            },
+        };
+        Response::json(200, &told)
+    }
+}
+
+impl Subscribed for Hostile {
+    fn receive(_: &str, event: Event) -> Result<(), Disposition> {
+        receive(&event)
     }
 }
 
 impl acts::Guest for Hostile {
+    fn take(text: String) -> Result<u32, Error> {
+        Ok(text.len() as u32)
+    }
+
+    fn swell(bytes: u32) -> Result<String, Error> {
+        Ok("x".repeat(bytes as usize))
+    }
+
+    fn hoard(bytes: u32) -> Result<Vec<u8>, Error> {
+        Ok(vec![7; bytes as usize])
+    }
+
     fn perform(name: String) -> Result<u16, Error> {
+        if name == "cycle" {
+            let Err(other::Error::Call(failure)) = other::perform(&name) else { return Ok(200) };
+            return Err(Error::Call(failure));
+        }
         let request = Request { path_parameters: vec![("act".to_owned(), name)], ..Request::test("perform") };
         Ok(act(&request).status)
     }

@@ -1,9 +1,14 @@
-//! Limits of the gateway, each with its status.
+//! Limits of the gateway and of a component's calls, each with its status; and that calls which compute for long leave room for
+//! others.
+
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use ward_tests::System;
-use ward_tests::clinic::{registration, with};
+use ward_tests::clinic::{JOHN, registration, with};
+use ward_tests::load::Load;
+use ward_tests::rest::Rest;
 
 #[tokio::test]
 async fn a_large_body_is_a_413() {
@@ -31,4 +36,71 @@ async fn each_client_has_its_own_rate() {
     assert!(refused >= 1);
     calm.get("/api/patients").await.expect(200);
     system.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_for_the_component_is_a_413() {
+    let system = System::with().hostile().set("WARD_LIMITS_REQUEST_BYTES", 1000).start().await;
+    let rest = system.rest();
+    let large = json!("x".repeat(2000));
+    let problem = rest.post("/hostile/write/nothing", large).await.expect_problem(413);
+    assert!(problem["detail"].as_str().unwrap().contains("limits.request_bytes is 1000 bytes"), "{problem}");
+    rest.post("/hostile/write/nothing", Value::Null).await.expect(200);
+    system.end_broken();
+}
+
+/// It waits for a lock for longer than it may compute, and is stopped for the time by the clock.
+#[tokio::test]
+async fn a_call_that_waits_for_the_store_does_not_use_up_its_computing() {
+    let system = System::with().hostile().set("WARD_LIMITS_CPU_MS", 100).start().await;
+    let rest = system.rest();
+    rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect(200);
+    let mut holder = system.database("hostile").await.begin().await.unwrap();
+    sqlx::query("update mark set count = 2 where name = 'locked'").execute(&mut *holder).await.unwrap();
+    rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect_problem(504);
+    holder.rollback().await.unwrap();
+    let metrics = rest.get("/metrics").await.expect(200).text();
+    let count = |limit: &str, count: u32| {
+        let line = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    };
+    count("time_ms", 1);
+    count("cpu_ms", 0);
+    system.end_broken();
+}
+
+/// No time is asserted: a machine that is busy with other tests says nothing about it. What was measured is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_are_served_while_half_of_the_cores_spin() {
+    let system = System::with().hostile().start().await;
+    let healthy = system.admin().await;
+    let alone = p99(&healthy).await;
+    let spinners = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
+    let rest = system.rest();
+    let load = Load::start(spinners, move |_| {
+        let rest = rest.clone();
+        async move {
+            let answer = rest.get("/hostile/read/spin").await;
+            if answer.status == 504 { Ok(()) } else { Err(answer.text()) }
+        }
+    });
+    load.goes_on_for(spinners as u64).await;
+    let beside = p99(&healthy).await;
+    let (_, failures) = load.end().await;
+    assert_eq!(failures, Vec::<String>::new());
+    println!("p99 alone {alone:?}, beside {spinners} that spin {beside:?}");
+    system.end_broken();
+}
+
+/// Of requests one after the other, each of which has to end well.
+async fn p99(rest: &Rest) -> Duration {
+    const REQUESTS: usize = 300;
+    let mut spans = Vec::with_capacity(REQUESTS);
+    for _ in 0..REQUESTS {
+        let began = Instant::now();
+        rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
+        spans.push(began.elapsed());
+    }
+    spans.sort_unstable();
+    spans[REQUESTS * 99 / 100]
 }

@@ -1,0 +1,240 @@
+//! What hostile components try, numbered: each beside healthy traffic, each with the end that it must have. None of them ends
+//! the host, fails a healthy request, leaves something for a later call, or keeps memory.
+
+use serde_json::Value;
+use ward_tests::artifact::{self, Fault};
+use ward_tests::clinic::JOHN;
+use ward_tests::load::Load;
+use ward_tests::machine::component;
+use ward_tests::rest::{Answer, Rest};
+use ward_tests::{System, eventually, malformed};
+
+/// Number, name of the act, what it tries, and how it must end: the status, and a word of the answer.
+const CALLS: [(u32, &str, &str, u16, &str); 27] = [
+    (1, "spin", "an endless loop", 502, "trapped"),
+    (2, "recursion", "endless recursion", 502, "trapped"),
+    (3, "memory", "all memory there is", 502, "trapped"),
+    (4, "allocation", "a gigabyte at once", 502, "trapped"),
+    (5, "panic", "a panic", 502, "trapped"),
+    (6, "destructor", "a panic in a destructor", 502, "trapped"),
+    (7, "huge", "an answer of 2 MiB", 503, "failed"),
+    (8, "header", "a header that ends the headers", 503, "failed"),
+    (9, "status", "a status that does not exist", 503, "failed"),
+    (10, "clock-flood", "host functions without end", 502, "trapped"),
+    (11, "log-flood", "5,000 lines of log", 200, "0"),
+    (12, "log-giant", "a line of a megabyte", 200, "0"),
+    (13, "statement-flood", "statements without end", 500, "limits.statements"),
+    (14, "statement-giant", "a statement of 100 KB", 500, "limits.statement_bytes"),
+    (15, "parameter-giant", "a parameter of 2 MiB", 500, "limits.parameter_bytes"),
+    (16, "result-giant", "a result of 10 MB", 500, "limits.result_bytes"),
+    (17, "rows", "100,000 rows", 500, "limits.rows"),
+    (18, "event-giant", "an event of a megabyte", 500, "limits.event_bytes"),
+    (19, "event-flood", "events without end", 500, "limits.events"),
+    (20, "event-unknown", "an event that is not granted", 500, "NotGranted"),
+    (21, "take-giant", "a call with 2 MiB of parameters", 200, "Call(Failure::Refused)"),
+    (22, "swell-giant", "a typed answer of 2 MiB", 200, "Call(Failure::Failed)"),
+    (23, "hoard-giant", "8 MiB as single values", 200, "Call(Failure::Trapped)"),
+    (24, "call-flood", "1,000 calls of one", 200, "Call(Failure::Refused)"),
+    (25, "cycle", "a call that calls itself", 200, "Err("),
+    (26, "mark-and-panic", "a write, and then a panic", 502, "trapped"),
+    (27, "mark-and-swallow", "a success after a failed statement", 503, "failed"),
+];
+
+/// The limits that the calls meet, by the label of their metric.
+const COUNTED: [&str; 15] = [
+    "memory_mb",
+    "cpu_ms",
+    "response_bytes",
+    "transfer_bytes",
+    "statements",
+    "statement_bytes",
+    "parameter_bytes",
+    "rows",
+    "result_bytes",
+    "events",
+    "event_bytes",
+    "calls",
+    "call_bytes",
+    "log_lines",
+    "log_bytes",
+];
+
+/// Statements that leave a transaction, a session, a database or the server, or stay behind. Each is refused.
+const STATEMENTS: [(u32, &str); 44] = [
+    (28, "commit"),
+    (29, "rollback"),
+    (30, "begin read write"),
+    (31, "set role postgres"),
+    (32, "reset role"),
+    (33, "set session authorization postgres"),
+    (34, "set statement_timeout = 0"),
+    (35, "select set_config('statement_timeout', '0', false)"),
+    (36, "select pg_sleep(60)"),
+    (37, "copy mark to program 'true'"),
+    (38, "copy mark to '/tmp/ward-hostile'"),
+    (39, "copy mark from '/etc/passwd'"),
+    (40, "select * from ward.outbox"),
+    (41, "select token from ward.token"),
+    (42, "select * from patient.public.patient"),
+    (43, "select * from dblink('dbname=patient', 'select 1') as t (a int)"),
+    (44, "create extension dblink"),
+    (45, "select 1; commit"),
+    (46, "select pg_advisory_lock(1)"),
+    (47, "select pg_try_advisory_lock_shared(1)"),
+    (48, "discard all"),
+    (49, "listen a"),
+    (50, "notify a"),
+    (51, "select pg_notify('a', 'b')"),
+    (52, "create temp table t (a int)"),
+    (53, "select 1 as a into temp t"),
+    (54, "create table public.t (a int)"),
+    (55, "prepare a as select 1"),
+    (56, "deallocate all"),
+    (57, "select lo_create(0)"),
+    (58, "select lo_import('/etc/passwd')"),
+    (59, "do $$ begin perform 1; end $$"),
+    (60, "call a()"),
+    (61, "select pg_terminate_backend(pid) from pg_stat_activity"),
+    (62, "select pg_read_file('/etc/passwd')"),
+    (63, "select pg_ls_dir('.')"),
+    (64, "select rolpassword from pg_authid"),
+    (65, "select query_to_xml('commit', true, true, '')"),
+    (66, "select setseed(0.5)"),
+    (67, "select lastval()"),
+    (68, "select pg_logical_emit_message(false, 'a', repeat('x', 1000))"),
+    (69, "lock table mark in access exclusive mode"),
+    (70, "vacuum"),
+    (71, "alter role current_user password 'a'"),
+];
+
+/// Number, and what is wrong with an artifact that somebody deploys.
+fn artifacts() -> Vec<(u32, &'static str, Vec<u8>)> {
+    let (good, other) = (std::fs::read(component("hostile")).unwrap(), std::fs::read(component("auth")).unwrap());
+    vec![
+        (72, "truncated", Fault::Truncated.apply(&good, &other, 1)),
+        (73, "random bytes", malformed::noise()),
+        (74, "empty", Vec::new()),
+        (75, "a core module", malformed::core_module()),
+        (76, "another service, with imports that are not granted", Fault::OtherService.apply(&good, &other, 2)),
+        (77, "an import that no host offers", malformed::unknown_import()),
+        (78, "a count of four billion", malformed::huge_count()),
+        (79, "four gigabytes of memory", malformed::huge_memory()),
+        (80, "a table of ten million", malformed::huge_table()),
+        (81, "types nested 100,000 deep", malformed::deep_types()),
+        (82, "a compile bomb", malformed::compile_bomb()),
+        (83, "a description without end", artifact::behaving(&good, "hangs!")),
+        (84, "a panic in the description", artifact::behaving(&good, "panics")),
+    ]
+}
+
+/// A system whose limits are reached soon; whose quarantine is not, since each act is to be seen.
+async fn system() -> System {
+    System::with()
+        .hostile()
+        .set("WARD_LIMITS_CPU_MS", 500)
+        .set("WARD_LIMITS_STATEMENTS", 20)
+        .set("WARD_LIMITS_ROWS", 500)
+        .set("WARD_LIMITS_CALLS", 5)
+        .set("WARD_QUARANTINE_CRASHES", 100_000)
+        .set("WARD_ENGINE_COMPILE_TIMEOUT_S", 4)
+        .set("WARD_ENGINE_COMPILE_MEMORY_MB", 600)
+        .start()
+        .await
+}
+
+/// Requests of others, which must not notice anything.
+async fn healthy(system: &System) -> Load {
+    let rest = system.admin().await;
+    Load::start(2, move |_| {
+        let rest = rest.clone();
+        async move {
+            let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        }
+    })
+}
+
+async fn nobody_noticed(load: Load) {
+    load.goes_on_for(5).await;
+    let (_, failures) = load.end().await;
+    assert_eq!(failures, Vec::<String>::new());
+}
+
+async fn write_act(rest: &Rest, act: &str) -> Answer {
+    rest.post(&format!("/hostile/write/{act}"), Value::Null).await
+}
+
+/// Resident memory of the host.
+fn memory(system: &System) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", system.hosts[0].server.id().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_act_of_a_component_harms_another_or_stays_behind() {
+    let system = system().await;
+    let (rest, load, host) = (system.rest(), healthy(&system).await, system.hosts[0].server.id());
+    let mut rounds = Vec::new();
+    for _round in 0..3 {
+        for (number, act, tries, status, word) in CALLS {
+            let answer = write_act(&rest, act).await;
+            let text = answer.text();
+            assert_eq!(answer.status, status, "{number} {act} ({tries}): {text}");
+            assert!(text.contains(word), "{number} {act} ({tries}): {text}");
+        }
+        write_act(&rest, "canary-write").await.expect(200);
+        assert_eq!(rest.get("/hostile/read/canary-read").await.expect(200).json(), 0);
+        rounds.push(memory(&system));
+    }
+    // The first round has touched what the host keeps for later calls; what a later one took comes back.
+    let most = rounds[0].max(rounds[1]) / 10 * 11;
+    let back = format!("memory is back below {most} kB; after each round it was {rounds:?} kB");
+    eventually(&back, async || (memory(&system) <= most).then_some(())).await;
+    let metrics = rest.get("/metrics").await.expect(200).text();
+    for limit in COUNTED {
+        let counts = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&counts)).unwrap();
+        assert_ne!(count, "0", "{limit}");
+    }
+    assert_eq!(rest.get("/hostile/read/count?name=").await.expect(200).json(), 0);
+    nobody_noticed(load).await;
+    assert_eq!(system.hosts[0].server.id(), host);
+    system.end_broken();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_leaves_its_call() {
+    let system = system().await;
+    let (rest, load) = (system.rest(), healthy(&system).await);
+    for (number, sql) in STATEMENTS {
+        let path = format!("statement?sql={}", sql.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>());
+        for answer in [rest.get(&format!("/hostile/read/{path}")).await, write_act(&rest, &path).await] {
+            assert_eq!(answer.status, 400, "{number} {sql}: {}", answer.text());
+        }
+    }
+    let database = system.database("hostile").await;
+    let left =
+        "select (select count(*) from pg_locks where locktype = 'advisory' and pid in (select pid from pg_stat_activity
+            where usename in ('ward_hostile_writer', 'ward_hostile_reader')))
+        + (select count(*) from pg_class where relpersistence = 't') + (select count(*) from pg_largeobject_metadata)
+        + (select count(*) from pg_class where relname = 't')";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&database).await.unwrap();
+    assert_eq!(left, 0);
+    nobody_noticed(load).await;
+    system.end_broken();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_artifact_takes_the_place_of_what_serves() {
+    let system = system().await;
+    let (rest, load) = (system.rest(), healthy(&system).await);
+    for (number, wrong, bytes) in artifacts() {
+        let file = artifact::write(system.folder(), &format!("artifact-{number}"), &bytes);
+        let output = system.try_command(&["deploy", "hostile", file.to_str().unwrap()]).await;
+        assert!(!output.status.success(), "{number} {wrong}: {}", ward_tests::ward::said(&output));
+        rest.get("/hostile/read/nothing").await.expect(200);
+    }
+    nobody_noticed(load).await;
+    system.end_broken();
+}

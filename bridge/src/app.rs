@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use ward_telemetry::Recorder;
 
 use crate::bus::Bus;
 use crate::config::{Callers, Config};
@@ -47,7 +48,10 @@ impl App {
             embedded: broker.is_embedded(),
             topics: config.bridge.kafka.topic_names(),
         };
-        let status = Arc::new(Status::new(facts, bus.clone()));
+        // One process of many has no other name than its id.
+        let process = format!("bridge-{}", std::process::id());
+        let recorder = Recorder::new(&config.telemetry, "ward-bridge", &process);
+        let status = Arc::new(Status::new(facts, bus.clone(), recorder));
         Ok(Self { config, bus, broker, status, grpc, http })
     }
 
@@ -86,6 +90,7 @@ impl App {
     /// Works until `wish` is fulfilled, then ends: the doors close, what is under way finishes within a bound.
     pub async fn run(self, wish: impl Future<Output = ()>) {
         let (stopper, stop) = stop::channel();
+        let recorder = self.status.recorder.clone();
         let tasks = self.start(stop);
         wish.await;
         tracing::info!("ending");
@@ -95,6 +100,7 @@ impl App {
                 tracing::warn!(part = name, "did not end in time");
             }
         }
+        recorder.flush().await;
         tracing::info!("ended");
     }
 
@@ -107,6 +113,7 @@ impl App {
         );
         let measuring = Arc::clone(&self.status);
         tokio::spawn(async move { measuring.measure().await });
+        tokio::spawn(self.bus.clone().answer_spans(self.status.recorder.clone()));
         vec![
             ("the mirror", tokio::spawn(mirror.run(stop.clone()))),
             ("gRPC", tokio::spawn(self.serve_grpc(stop.clone()))),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ward_config::{ConfigError, Settings};
+use ward_telemetry::Telemetry;
 
 use crate::log::Log;
 
@@ -17,6 +18,7 @@ use crate::log::Log;
 pub struct Config {
     pub profile: Profile,
     pub log: Log,
+    pub telemetry: Telemetry,
     pub nats: Nats,
     pub tokens: Tokens,
     pub bridge: Bridge,
@@ -144,10 +146,12 @@ impl Config {
         let config = Self {
             profile: settings.section("profile")?,
             log: settings.section("log")?,
+            telemetry: settings.section("telemetry")?,
             nats: settings.section("nats")?,
             tokens: settings.section("tokens")?,
             bridge: settings.section("bridge")?,
         };
+        config.telemetry.check().or_else(|message| invalid("telemetry", message))?;
         config.bridge.grpc.validate()?;
         config.bridge.kafka.validate()?;
         Ok(config)

@@ -13,6 +13,11 @@ pub struct Log {
     /// `info`, or the syntax of tracing's EnvFilter.
     pub level: String,
     pub format: Format,
+    // The host's business; named here so that a misspelt key is still an error.
+    #[serde(rename = "ring_lines")]
+    _ring_lines: usize,
+    #[serde(rename = "ring_bytes")]
+    _ring_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use ward_telemetry::Recorder;
 
 /// From 1 ms to about 8 s.
 const SECONDS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 8.0];
@@ -41,7 +42,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    /// With the numbers of all hops that `recorder` sees.
+    pub fn new(recorder: &Recorder) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("ward_bridge"),
             grpc_requests: Family::default(),
@@ -59,6 +61,7 @@ impl Metrics {
         };
         metrics.lag.set(UNKNOWN);
         metrics.position.set(UNKNOWN);
+        recorder.register(&mut metrics.registry);
         metrics.register_grpc();
         metrics.register_kafka();
         metrics.register_neighbours();
@@ -106,11 +109,5 @@ impl Metrics {
         registry.register("kafka_up", "1 when a broker can be reached", self.kafka_up.clone());
         registry.register("nats_up", "1 when connected to NATS", self.nats_up.clone());
         registry.register("billing_up", "1 when billing answers calls", self.billing_up.clone());
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }

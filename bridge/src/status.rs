@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use ward_telemetry::Recorder;
 
 use crate::bus::Bus;
 use crate::metrics::{Metrics, UNKNOWN};
@@ -46,6 +47,7 @@ impl Mirror {
 /// The state of the parts.
 pub struct Status {
     pub metrics: Metrics,
+    pub recorder: Recorder,
     mirror: watch::Sender<Mirror>,
     facts: Facts,
     bus: Bus,
@@ -62,8 +64,9 @@ pub struct Facts {
 }
 
 impl Status {
-    pub fn new(facts: Facts, bus: Bus) -> Self {
-        Self { metrics: Metrics::new(), mirror: watch::Sender::new(Mirror::WaitingForEvents), facts, bus }
+    pub fn new(facts: Facts, bus: Bus, recorder: Recorder) -> Self {
+        let mirror = watch::Sender::new(Mirror::WaitingForEvents);
+        Self { metrics: Metrics::new(&recorder), recorder, mirror, facts, bus }
     }
 
     pub fn mirror(&self) -> Mirror {

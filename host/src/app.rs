@@ -2,6 +2,7 @@
 
 mod background;
 mod openings;
+mod questions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use anyhow::Context;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use ward_telemetry::Recorder;
 
 use self::background::Background;
 use self::openings::Opener;
@@ -22,6 +24,7 @@ use crate::config::Config;
 use crate::engine::{Compiler, Engine, Turns};
 use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
+use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
@@ -39,8 +42,9 @@ pub struct App {
 
 impl App {
     /// Connects and composes; nothing serves yet.
-    pub async fn compose(config: Config) -> anyhow::Result<Self> {
+    pub async fn compose(config: Config, logs: Logs) -> anyhow::Result<Self> {
         let host = host_name(&config)?;
+        let recorder = Recorder::new(&config.telemetry, "ward-host", &host);
         let bus = Arc::new(Bus::connect(&config.nats, &format!("ward host {host}")).await?);
         bus.ensure_streams(&config.events).await?;
         let desired = DesiredState::open(&bus).await?;
@@ -88,12 +92,12 @@ impl App {
                 swap: config.swap.clone(),
                 development: config.is_development(),
             },
-            workers: Workers::new(bus.clone(), host.clone(), config.calls.clone()),
-            consumers: Consumers::new(bus.clone(), config.events.clone()),
+            workers: Workers::new(bus.clone(), host.clone(), config.calls.clone(), recorder.clone()),
+            consumers: Consumers::new(bus.clone(), config.events.clone(), recorder.clone()),
             notices: Notices { bus: bus.clone(), host: host.clone() },
             changed: changed_sender,
         });
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&recorder));
         let gateway = Gateway::new(Parts {
             config: config.http.clone(),
             public_url: config.gateway.public_url.clone(),
@@ -102,6 +106,7 @@ impl App {
             services: services.clone(),
             wakes: wakes.clone(),
             metrics: metrics.clone(),
+            recorder: recorder.clone(),
         });
         let background = Background {
             config: Arc::new(config),
@@ -113,6 +118,8 @@ impl App {
             wakes,
             supervisor,
             metrics,
+            recorder,
+            logs,
         };
         Ok(Self { background, gateway, changed, findings, news })
     }
@@ -151,6 +158,7 @@ impl App {
         }
         let left = drained(services.iter(), until).await;
         self.background.bus.flush().await;
+        self.background.recorder.flush().await;
         for database in services.iter().filter_map(|service| service.database.as_ref()) {
             let _ = tokio::time::timeout(Duration::from_millis(500), database.close()).await;
         }

@@ -130,17 +130,18 @@ impl Bus {
         })
     }
 
-    /// Gathers the replies of everybody who hears `subject`: the first within `patience`, until none came for `pause`.
+    /// Gathers the replies of everybody who hears `question` on `subject`: the first within `patience`, until none came for `pause`.
     pub async fn gather(
         &self,
         subject: &'static str,
+        question: Bytes,
         patience: Duration,
         pause: Duration,
     ) -> Result<Vec<Bytes>, BusError> {
         use futures_util::StreamExt;
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await?;
-        let _ = self.client.publish_with_reply(subject, inbox, Bytes::new()).await;
+        let _ = self.client.publish_with_reply(subject, inbox, question).await;
         let mut gathered = Vec::new();
         let mut wait = patience;
         while let Ok(Some(reply)) = tokio::time::timeout(wait, replies.next()).await {

@@ -16,6 +16,7 @@ pub mod worker;
 use std::time::{Duration, Instant};
 
 use ward_proto::call::FailureKind;
+use ward_telemetry::Trail;
 
 use crate::security::Principal;
 
@@ -25,8 +26,10 @@ pub struct Call {
     /// Unique; the same in every re-run.
     pub id: String,
     pub principal: Option<Principal>,
-    /// W3C trace context, always present.
+    /// W3C trace context, always present: of this hop, once there is a trail.
     pub traceparent: String,
+    /// Where it is written down what this hop does.
+    pub trail: Trail,
     /// When the caller stops waiting.
     pub deadline: Instant,
     pub idempotency_key: Option<String>,
@@ -35,6 +38,20 @@ pub struct Call {
 impl Call {
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Goes on as a hop with a trail of its own.
+    pub fn on(mut self, trail: Trail) -> Self {
+        if let Some(own) = trail.context() {
+            self.traceparent = own.to_string();
+        }
+        self.trail = trail;
+        self
+    }
+
+    /// The id of the trace, 32 hexadecimal digits.
+    pub fn trace(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
     }
 }
 

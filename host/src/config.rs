@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ward_config::{ConfigError, Settings};
+use ward_telemetry::Telemetry;
 
 use crate::artifacts::PublicKey;
 
@@ -21,6 +22,7 @@ pub struct Config {
     pub profile: Profile,
     pub host: Host,
     pub log: Log,
+    pub telemetry: Telemetry,
     pub nats: Nats,
     pub database: Database,
     pub store: Store,
@@ -62,6 +64,8 @@ pub struct Host {
 pub struct Log {
     pub level: String,
     pub format: LogFormat,
+    pub ring_lines: usize,
+    pub ring_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -220,6 +224,7 @@ impl Config {
             profile: settings.section("profile")?,
             host: settings.section("host")?,
             log: settings.section("log")?,
+            telemetry: settings.section("telemetry")?,
             nats: settings.section("nats")?,
             database: settings.section("database")?,
             store: settings.section("store")?,
@@ -269,6 +274,9 @@ impl Config {
         }
         if quarantine.first_ms == 0 || quarantine.first_ms > quarantine.longest_ms {
             return invalid("quarantine", "first_ms must be at least 1 and not above longest_ms");
+        }
+        if let Err(message) = self.telemetry.check() {
+            return invalid("telemetry", message);
         }
         if self.nats.replicas == 0 || self.nats.replicas > 5 {
             return invalid("nats", "replicas must be between 1 and 5");

@@ -28,6 +28,7 @@ use axum::routing::get;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use ward_telemetry::Recorder;
 
 pub use routes::RouteTable;
 
@@ -49,6 +50,7 @@ pub struct Gateway {
     pub routes: ArcSwap<RouteTable>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
+    pub recorder: Recorder,
     rate: RateLimit,
     requests: Semaphore,
     streams: Arc<Semaphore>,
@@ -65,6 +67,7 @@ pub struct Parts {
     pub services: Arc<Services>,
     pub wakes: Arc<Wakes>,
     pub metrics: Arc<Metrics>,
+    pub recorder: Recorder,
 }
 
 impl Gateway {
@@ -82,6 +85,7 @@ impl Gateway {
             services: parts.services,
             wakes: parts.wakes,
             metrics: parts.metrics,
+            recorder: parts.recorder,
         };
         Arc::new(gateway)
     }

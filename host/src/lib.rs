@@ -18,6 +18,7 @@ pub mod events;
 pub mod gateway;
 mod hex;
 pub mod limits;
+pub mod logs;
 pub mod metrics;
 pub mod security;
 pub mod services;

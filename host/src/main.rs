@@ -64,7 +64,13 @@ enum Command {
     History(commands::history::Arguments),
     /// Show what runs on which host.
     Ps(commands::ps::Arguments),
-    /// Dead letters.
+    /// Call a function of a service, with JSON.
+    Call(commands::call::Arguments),
+    /// Show what hosts and components have logged, and follow it.
+    Logs(commands::logs::Arguments),
+    /// Show the way of one call, with times.
+    Trace(commands::trace::Arguments),
+    /// Events as they come, and dead letters.
     #[command(subcommand)]
     Events(commands::events::Command),
     /// Users.
@@ -126,6 +132,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Rollback(options) => commands::deploy::roll_back(&config, options).await,
         Command::History(options) => commands::history::run(&config, options).await,
         Command::Ps(options) => commands::ps::run(&config, options).await,
+        Command::Call(options) => commands::call::run(&config, options).await,
+        Command::Logs(options) => commands::logs::run(&config, options).await,
+        Command::Trace(options) => commands::trace::run(&config, options).await,
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,
         Command::Keys(command) => commands::keys::run(&config, command),

@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use ward_telemetry::Recorder;
 
 use crate::limits::Limit;
 use crate::services::{Service, ServiceStatus};
@@ -51,7 +52,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new() -> Self {
+    /// With the numbers of all hops that `recorder` sees.
+    pub fn new(recorder: &Recorder) -> Self {
         let durations = Family::<OperationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("ward")),
@@ -63,6 +65,7 @@ impl Metrics {
             dead: Gauge::default(),
         };
         if let Ok(mut registry) = metrics.registry.lock() {
+            recorder.register(&mut registry);
             registry.register("http_requests", "REST requests by operation and status", metrics.requests.clone());
             registry.register("http_request_seconds", "How long REST requests took", metrics.durations.clone());
             registry.register("events_relayed", "Events that this host moved to the stream", metrics.relayed.clone());
@@ -116,12 +119,6 @@ impl Metrics {
         refusals(&mut text, services);
         text.push_str(end);
         text
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -18,6 +18,7 @@
 
 pub mod desired;
 mod durations;
+mod functions;
 mod generation;
 mod lineup;
 mod notice;
@@ -29,6 +30,7 @@ mod supervisor;
 mod swap;
 mod watch;
 
+pub use functions::FunctionStatus;
 pub use generation::{Generation, Matched};
 pub use lineup::Lineup;
 pub use notice::Notices;

@@ -8,11 +8,13 @@ mod compatible;
 mod decode;
 mod encode;
 mod plan;
+mod wit;
 
 use wasmtime::component::Val;
 
 pub use compatible::disagreement;
 pub use plan::{Field, FunctionPlan, Plan, Unsupported};
+pub use wit::signature;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {

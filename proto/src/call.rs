@@ -89,6 +89,14 @@ pub mod subject {
     pub const HOSTS: &str = "ward.hosts";
     pub const NOTICE: &str = "ward.notice";
     pub const KEYS: &str = "ward.keys";
+    /// What every host serves, with its types.
+    pub const FUNCTIONS: &str = "ward.functions";
+    /// The spans of a call or a trace; bridges answer too.
+    pub const SPANS: &str = "ward.spans";
+    /// Lines of the hosts' logs.
+    pub const LOGS: &str = "ward.logs";
+    /// Where hosts publish lines while somebody follows.
+    pub const LOG: &str = "ward.log";
     pub const PING: &str = "ward.ping";
     pub const EVENT_STREAM: &str = "WARD_EVENTS";
     pub const DEAD_STREAM: &str = "WARD_DEAD";

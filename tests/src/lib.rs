@@ -18,6 +18,7 @@
 pub mod artifact;
 pub mod chain;
 pub mod clinic;
+pub mod collector;
 pub mod grpc;
 pub mod kafka;
 pub mod load;

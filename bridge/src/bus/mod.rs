@@ -21,6 +21,7 @@ use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 use ward_proto::call::subject;
+use ward_telemetry::Recorder;
 
 use crate::config::Nats;
 
@@ -105,6 +106,21 @@ impl Bus {
             }
         });
         Ok(Answering(task))
+    }
+
+    /// Answers what is asked about the spans of a call, for ever; begins again when it cannot subscribe.
+    pub async fn answer_spans(self, recorder: Recorder) {
+        use futures_util::StreamExt;
+        loop {
+            if let Ok(mut questions) = self.client.subscribe(subject::SPANS).await {
+                while let Some(question) = questions.next().await {
+                    if let Some(reply) = question.reply {
+                        let _ = self.client.publish(reply, recorder.answer(&question.payload).into()).await;
+                    }
+                }
+            }
+            tokio::time::sleep(RECONNECT_AT_LEAST_EVERY).await;
+        }
     }
 
     /// Sends what is still in the buffer.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use ward_proto::billing::{BillingRequest, BillingResponse};
 use ward_proto::call::{JSON, header, subject};
+use ward_telemetry::Hop;
 
 use super::caller::Gatekeeper;
 use super::generated::billing_service_server::BillingService;
@@ -49,6 +50,10 @@ impl Billing {
         let principal = admitted.map_err(|_| Status::deadline_exceeded("the deadline passed; nothing was done"))??;
         let left = until.duration_since(Instant::now());
         let call = Call::new(&self.bus);
+        let sent = metadata::traceparent(request.metadata());
+        let trail = self.status.recorder.enter(&call.id, "billing", sent.as_deref());
+        let mut span = trail.own(Hop::Grpc, "CreateBillingAccount");
+        let asking = trail.span(Hop::Request, "billing.accounts.open");
         let headers = [
             (header::CONTENT_TYPE, JSON.to_owned()),
             (header::CONTRACT, CONTRACT.to_owned()),
@@ -57,10 +62,14 @@ impl Billing {
             (header::PRINCIPAL, json!(principal).to_string()),
         ];
         let mut headers = headers.to_vec();
-        headers.extend(metadata::traceparent(request.metadata()).map(|trace| (header::TRACEPARENT, trace)));
+        headers.extend(asking.context().map(|context| (header::TRACEPARENT, context.to_string())));
         let arguments = arguments(request.into_inner());
         let asked = self.bus.request(format!("{}.billing.accounts.open", subject::CALL), &headers, arguments, left);
         let response = outcome::response(asked.await);
+        drop(asking);
+        if let Err(status) = &response {
+            span.fail(code_name(status.code()));
+        }
         call.ended();
         response
     }

@@ -13,6 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 use tokio::sync::mpsc;
+use ward_telemetry::Open;
 
 use super::broker::{self, Broker};
 use super::record::Record;
@@ -23,10 +24,12 @@ use crate::status::Status;
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(2);
 
 /// Whose record it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Ticket {
     pub event: Arc<Event>,
     pub topic: String,
+    /// Ends when it is known what became of the record.
+    pub span: Open,
 }
 
 /// What became of a record.

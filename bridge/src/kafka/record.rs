@@ -22,6 +22,14 @@ pub struct Record {
     pub headers: Vec<(String, String)>,
 }
 
+impl Record {
+    /// Puts the trace context of the record itself into the place of the event's.
+    pub fn set_trace(&mut self, context: String) {
+        self.headers.retain(|(name, _)| name != header::TRACEPARENT);
+        self.headers.push((header::TRACEPARENT.to_owned(), context));
+    }
+}
+
 /// An event that no record can be made of, however often it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {

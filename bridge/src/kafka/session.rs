@@ -6,6 +6,8 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
+use ward_proto::call::header;
+use ward_telemetry::Hop;
 
 use super::flight::Flight;
 use super::producer::{Outcome, Producer, Report, Ticket};
@@ -156,8 +158,13 @@ impl Session {
         targets
     }
 
-    async fn send(&mut self, record: Record, event: &Arc<Event>) -> Result<(), SessionError> {
-        let ticket = Ticket { event: Arc::clone(event), topic: record.topic.clone() };
+    async fn send(&mut self, mut record: Record, event: &Arc<Event>) -> Result<(), SessionError> {
+        let trail = self.parts.status.recorder.enter("", "bridge", event.header(header::TRACEPARENT));
+        let span = trail.own(Hop::Kafka, record.topic.clone());
+        if let Some(context) = span.context() {
+            record.set_trace(context.to_string());
+        }
+        let ticket = Ticket { event: Arc::clone(event), topic: record.topic.clone(), span };
         match self.producer.send(&record, ticket).await {
             Ok(()) | Err(Outcome::Delivered) => Ok(()),
             // Refused before it was in any batch: it is this record and no other.
@@ -167,7 +174,11 @@ impl Session {
     }
 
     async fn settle(&mut self, report: Report) -> Result<(), SessionError> {
-        let Ticket { event, topic } = report.ticket;
+        let Ticket { event, topic, mut span } = report.ticket;
+        if report.outcome != Outcome::Delivered {
+            span.fail("not taken");
+        }
+        drop(span);
         match report.outcome {
             Outcome::Delivered => {
                 self.parts.status.metrics.delivered.get_or_create(&Topic { topic }).inc();

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use ward_proto::call::subject;
+use ward_telemetry::Recorder;
 
+use super::questions::Questions;
 use crate::bus::{Bus, BusError, Headers};
 use crate::config::{self, Config};
 use crate::events::{Relay, Wakes};
+use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::security::Tokens;
 use crate::services::{HostStatus, Service, ServiceStatus, Services, Supervisor};
@@ -31,6 +34,8 @@ pub(super) struct Background {
     pub wakes: Arc<Wakes>,
     pub supervisor: Arc<Supervisor>,
     pub metrics: Arc<Metrics>,
+    pub recorder: Recorder,
+    pub logs: Logs,
 }
 
 impl Background {
@@ -46,6 +51,15 @@ impl Background {
         let supervisor = self.supervisor.clone();
         tokio::spawn(reported("cancellations", async move { supervisor.workers.hear_cancellations().await }));
         tokio::spawn(reported("questions", self.clone().answer()));
+        let questions = Questions {
+            host: self.host.clone(),
+            bus: self.bus.clone(),
+            services: self.services.clone(),
+            recorder: self.recorder.clone(),
+            logs: self.logs.clone(),
+        };
+        tokio::spawn(reported("questions about calls", questions.answer()));
+        tokio::spawn(self.logs.clone().publish(self.bus.clone(), self.host.clone()));
         tokio::spawn(look_for_keys(self.tokens.clone()));
         tokio::spawn(self.observe());
     }
@@ -62,6 +76,7 @@ impl Background {
             config: self.config.events.clone(),
             news: self.wakes.of(service.name.as_str()),
             metrics: self.metrics.clone(),
+            recorder: self.recorder.clone(),
         };
         tokio::spawn(relay.run());
     }

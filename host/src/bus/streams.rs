@@ -6,7 +6,8 @@ use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use async_nats::jetstream::{AckKind, Message as StoredMessage};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
+use time::OffsetDateTime;
 use ward_proto::call::{header, subject};
 
 use super::{Bus, Headers};
@@ -208,6 +209,32 @@ impl Bus {
             letters.push((sequence, message.subject.to_string(), headers, message.payload.clone()));
         }
         Ok(letters)
+    }
+
+    /// The heads of events, of those that are stored from now on or from a moment on; until the receiver is dropped.
+    pub async fn watch_events(
+        &self,
+        filter: String,
+        since: Option<OffsetDateTime>,
+    ) -> Result<impl Stream<Item = Result<(u64, Headers), StreamError>> + Unpin + use<>, StreamError> {
+        let stream = self
+            .jetstream
+            .get_stream_no_info(subject::EVENT_STREAM)
+            .await
+            .map_err(|error| failed("finding the event stream")(error.into()))?;
+        let config = pull::OrderedConfig {
+            filter_subject: filter,
+            headers_only: true,
+            deliver_policy: since.map_or(DeliverPolicy::New, |start_time| DeliverPolicy::ByStartTime { start_time }),
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(|error| failed("watching events")(error.into()))?;
+        let messages = consumer.messages().await.map_err(|error| failed("watching events")(error.into()))?;
+        Ok(messages.map(|message| {
+            let message = message.map_err(|error| failed("watching events")(error.into()))?;
+            let sequence = message.info().map_or(0, |info| info.stream_sequence);
+            Ok((sequence, message.headers.clone().unwrap_or_default()))
+        }))
     }
 
     pub async fn bury_dead_letter(&self, sequence: u64) -> Result<(), StreamError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use ward_proto::call::{FailureKind, header, subject};
+use ward_telemetry::{Context, Hop};
 
 use super::{Call, Failure, envelope};
 use crate::bus::{Bus, Headers, NoReply};
@@ -46,15 +47,35 @@ impl Client {
         service: &str,
         interface: &str,
         function: &str,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Result<Reply, Failure> {
+        let target = format!("{}.{service}.{interface}.{function}", subject::CALL);
+        let mut span = call.trail.span(Hop::Request, format!("{service}.{interface}.{function}"));
+        let outcome = self.request(call, service, target, headers, payload, span.context()).await;
+        if let Err(failure) = &outcome {
+            span.fail(failure.kind.name());
+        }
+        outcome
+    }
+
+    async fn request(
+        &self,
+        call: &Call,
+        service: &str,
+        target: String,
         mut headers: Headers,
         payload: Bytes,
+        context: Option<Context>,
     ) -> Result<Reply, Failure> {
         let remaining = call.remaining();
         if remaining.is_zero() {
             return Err(Failure::new(FailureKind::DeadlineExceeded, format!("before {service} was called")));
         }
         envelope::write(call, &mut headers);
-        let target = format!("{}.{service}.{interface}.{function}", subject::CALL);
+        if let Some(context) = context {
+            headers.insert(header::TRACEPARENT, context.to_string());
+        }
         let mut abandoned = CancelOnDrop { bus: &self.bus, id: Some(call.id.clone()) };
         let outcome = self.bus.request(target, headers, payload, remaining).await;
         // Without an answer the worker may still be at it.

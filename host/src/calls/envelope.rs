@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ward_proto::call::{FailureKind, header};
+use ward_telemetry::{Context, Trail};
 
 use super::{Call, Failure};
 use crate::bus::Headers;
@@ -32,6 +33,7 @@ pub fn read(headers: Option<&Headers>, config: &config::Calls) -> Result<Call, F
         id,
         principal,
         traceparent: traceparent(get(header::TRACEPARENT)),
+        trail: Trail::default(),
         deadline: Instant::now() + Duration::from_millis(deadline_ms),
         idempotency_key: idempotency_key.map(str::to_owned),
     })
@@ -75,18 +77,9 @@ pub fn is_idempotency_key(key: &str) -> bool {
 /// The trace context that was sent, if it is one; else the beginning of a new trace.
 pub fn traceparent(sent: Option<&str>) -> String {
     match sent {
-        Some(text) if is_traceparent(text) => text.to_owned(),
-        _ => {
-            let span = uuid::Uuid::new_v4().as_u64_pair().0;
-            format!("00-{}-{span:016x}-01", uuid::Uuid::new_v4().simple())
-        }
+        Some(text) if Context::parse(text).is_some() => text.to_owned(),
+        _ => Context::begin(1.0).to_string(),
     }
-}
-
-fn is_traceparent(text: &str) -> bool {
-    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    let hexadecimal = text.bytes().all(|byte| byte == b'-' || matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    lengths == [2, 32, 16, 2] && hexadecimal
 }
 
 fn refuse(name: &str) -> Failure {
@@ -113,6 +106,7 @@ mod tests {
             id: "abc-1".into(),
             principal: Some(Principal { subject: "jörg@example.com".into(), role: "ADMIN".into() }),
             traceparent: traceparent(None),
+            trail: Trail::default(),
             deadline: Instant::now() + Duration::from_millis(1500),
             idempotency_key: Some("k1".into()),
         };
@@ -146,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_malformed_trace_begins_anew() {
-        assert!(is_traceparent(&traceparent(Some("00-abc"))));
+        assert!(Context::parse(&traceparent(Some("00-abc"))).is_some());
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(traceparent(Some(given)), given);
     }

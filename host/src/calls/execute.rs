@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 use ward_proto::call::{FailureKind, header};
+use ward_telemetry::Hop;
 use wasmtime::component::Val;
 
 use super::{Blame, Call, Failure, response};
@@ -181,8 +182,11 @@ type Attempt = Option<Result<Executed, Refusal>>;
 
 impl Once<'_> {
     async fn run(&self) -> Attempt {
+        let mut component = self.call.trail.span(Hop::Component, "component");
+        component.attribute("ward.generation", self.generation.number.to_string());
+        let trail = component.trail();
         let limits = self.service.work_limits();
-        let mut work = Work::new(self.service.database.clone(), self.operation.effect(), limits);
+        let mut work = Work::new(self.service.database.clone(), self.operation.effect(), limits).on(trail.clone());
         if let Some(key) = self.key {
             match work.open(key).await {
                 Ok(Keyed::New) => {}
@@ -190,9 +194,14 @@ impl Once<'_> {
                 Err(error) => return self.store_failed(error),
             }
         }
-        let call = Call { deadline: self.deadline, ..self.call.clone() };
+        let call = Call { deadline: self.deadline, trail, ..self.call.clone() };
         let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work);
-        match invoke(&self.generation.plugin, state, self.operation.invocation(), self.deadline).await {
+        let (outcome, work) = invoke(&self.generation.plugin, state, self.operation.invocation(), self.deadline).await;
+        if let Err(crash) = &outcome {
+            component.fail(crash.to_string());
+        }
+        drop(component);
+        match (outcome, work) {
             (Ok(returned), Some(work)) => self.conclude(returned, work).await,
             (Err(crash), work) => self.crashed(crash, work).await,
             (Ok(_), None) => self.store_failed(StoreError::Broken),
@@ -220,7 +229,13 @@ impl Once<'_> {
             _ => None,
         };
         let consumed = self.operation.consumed();
-        match work.commit(kept, consumed.as_ref(), &self.call.traceparent).await {
+        let mut commit = work.is_begun().then(|| self.call.trail.span(Hop::Commit, "commit"));
+        let committed = work.commit(kept, consumed.as_ref(), &self.call.traceparent).await;
+        if let (Some(commit), Err(error)) = (&mut commit, &committed) {
+            commit.fail(error.to_string());
+        }
+        drop(commit);
+        match committed {
             Ok(_) => Some(Ok(executed)),
             // Run again, it finds out: the key or the inbox remembers what was done.
             Err(StoreError::Unknown) if self.key.is_some() || consumed.is_some() => None,

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, header, subject};
+use ward_telemetry::{Hop, Open, Recorder};
 
 use super::execute::{Executed, Refusal};
 use super::watched::{self, Answered, Wanted};
@@ -28,6 +29,7 @@ struct Shared {
     bus: Arc<Bus>,
     host: String,
     config: config::Calls,
+    recorder: Recorder,
     /// Calls under way, by id, with what stops them.
     under_way: Mutex<HashMap<String, oneshot::Sender<()>>>,
 }
@@ -38,8 +40,8 @@ struct Running {
 }
 
 impl Workers {
-    pub fn new(bus: Arc<Bus>, host: String, config: config::Calls) -> Self {
-        let shared = Shared { bus, host, config, under_way: Mutex::default() };
+    pub fn new(bus: Arc<Bus>, host: String, config: config::Calls, recorder: Recorder) -> Self {
+        let shared = Shared { bus, host, config, recorder, under_way: Mutex::default() };
         Self { shared: Arc::new(shared), running: tokio::sync::Mutex::default() }
     }
 
@@ -132,12 +134,17 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
         Ok(call) => call,
         Err(failure) => return reply_failure(&shared, &message, &failure, "").await,
     };
+    let sent = message.headers.as_ref().and_then(|headers| headers.get(header::TRACEPARENT));
+    let trail = shared.recorder.enter(&call.id, service.name.as_str(), sent.map(|sent| sent.as_str()));
+    let call = call.on(trail);
+    let mut span = call.trail.own(Hop::Call, name_of(&message));
     let cancelled = shared.remember(&call.id);
     let outcome = tokio::select! {
         outcome = admitted(&service, &call, &message, &place) => Some(outcome),
         Ok(()) = cancelled => None,
     };
     shared.forget(&call.id);
+    conclude(&mut span, outcome.as_ref());
     match outcome {
         // Nobody waits any more.
         None => tracing::debug!(call = call.id, service = service.name.as_str(), "cancelled and rolled back"),
@@ -151,9 +158,38 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
     }
 }
 
+/// The subject without what all have in common.
+fn name_of(message: &Message) -> String {
+    message.subject.strip_prefix(subject::CALL).unwrap_or_default().trim_start_matches('.').to_owned()
+}
+
+/// Writes down how a call ended.
+fn conclude(span: &mut Open, outcome: Option<&Result<Answered, Refusal>>) {
+    let executed = match outcome {
+        None => return span.fail("cancelled"),
+        Some(Ok(answered)) => answered.outcome.as_ref(),
+        Some(Err(refusal)) => Err(refusal),
+    };
+    match executed {
+        Err(Refusal::Failed(failure, _)) => span.fail(failure.kind.name()),
+        Err(Refusal::KeyInUse) => span.fail("key in use"),
+        Err(Refusal::KeyReused) => span.fail("key reused"),
+        Ok(Executed::Answered(answer)) => {
+            let status = answer.head.iter().find(|(name, _)| name == header::STATUS);
+            if let Some((_, status)) = status.filter(|(_, status)| status.starts_with('5')) {
+                span.fail(status.as_str());
+            }
+        }
+        Ok(Executed::Consumed | Executed::Declined(_)) => {}
+    }
+}
+
 /// An error when it did not come to a generation.
 async fn admitted(service: &Service, call: &Call, message: &Message, place: &Place) -> Result<Answered, Refusal> {
-    let Some(_slot) = place.slot(call.remaining()).await else {
+    let queue = call.trail.span(Hop::Queue, "queue");
+    let slot = place.slot(call.remaining()).await;
+    drop(queue);
+    let Some(_slot) = slot else {
         let told = service.refuse(Limit::Concurrency);
         let message = format!("waiting in the queue of {}: {told}", service.name);
         return Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message));

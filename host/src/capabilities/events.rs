@@ -1,6 +1,7 @@
 //! `ward:events/publisher`: events that exist if and only if the call commits.
 
 use uuid::Uuid;
+use ward_telemetry::Hop;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::CallState;
@@ -12,6 +13,7 @@ impl publisher::Host for CallState {
     fn publish(&mut self, event: NewEvent) -> Result<String, Error> {
         self.check(&event)?;
         let id = Uuid::now_v7();
+        drop(self.call.trail.span(Hop::Publish, event.type_.clone()));
         self.work.publish(Published {
             id,
             event_type: event.type_,

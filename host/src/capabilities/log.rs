@@ -20,14 +20,14 @@ impl log::Host for CallState {
         }
         let fields = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
         let service = self.service.name.as_str();
-        let (generation, call) = (self.service.generation, self.call.id.as_str());
+        let (generation, call, trace) = (self.service.generation, self.call.id.as_str(), self.call.trace());
         let (message, fields) = (one_line(&message), one_line(&fields));
         match level {
-            Level::Trace => tracing::trace!(target: "component", service, generation, call, fields, "{message}"),
-            Level::Debug => tracing::debug!(target: "component", service, generation, call, fields, "{message}"),
-            Level::Info => tracing::info!(target: "component", service, generation, call, fields, "{message}"),
-            Level::Warn => tracing::warn!(target: "component", service, generation, call, fields, "{message}"),
-            Level::Error => tracing::error!(target: "component", service, generation, call, fields, "{message}"),
+            Level::Trace => tracing::trace!(target: "component", service, generation, call, trace, fields, "{message}"),
+            Level::Debug => tracing::debug!(target: "component", service, generation, call, trace, fields, "{message}"),
+            Level::Info => tracing::info!(target: "component", service, generation, call, trace, fields, "{message}"),
+            Level::Warn => tracing::warn!(target: "component", service, generation, call, trace, fields, "{message}"),
+            Level::Error => tracing::error!(target: "component", service, generation, call, trace, fields, "{message}"),
         }
     }
 }

@@ -3,13 +3,19 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use clap_complete::CompletionCandidate;
 use clap_complete::env::Shells;
 
+use super::call;
+use crate::bus::Bus;
 use crate::config::Config;
+
+/// How long a person at a prompt is kept waiting for names.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// The variable of the environment with which the script asks.
 pub const VARIABLE: &str = "COMPLETE";
@@ -53,6 +59,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub fn services() -> Vec<CompletionCandidate> {
     let Some(config) = configuration() else { return Vec::new() };
     config.services.iter().map(|service| CompletionCandidate::new(service.name.as_str())).collect()
+}
+
+/// The functions that are served now, of the service that the command names.
+pub fn functions() -> Vec<CompletionCandidate> {
+    let words: Vec<String> = std::env::args().collect();
+    let service = words.iter().position(|word| word == "call").and_then(|place| words.get(place + 1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (Some(service), Some(config), Ok(runtime)) = (service, configuration(), runtime) else { return Vec::new() };
+    let asked = runtime.block_on(async {
+        let bus = Bus::connect(&config.nats, "ward completion").await?;
+        tokio::time::timeout(PATIENCE, call::functions(&bus)).await?
+    });
+    let functions = asked.unwrap_or_default();
+    let of_service = functions.iter().filter(|function| function.service == *service);
+    of_service.map(|function| CompletionCandidate::new(function.path())).collect()
 }
 
 /// The configuration that the command being completed would have.

@@ -1,24 +1,31 @@
 //! `ward host`: runs until it is told to stop.
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::app::App;
 use crate::config::{Config, LogFormat};
+use crate::logs::Logs;
 
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    log(&config)?;
-    let app = App::compose(config).await?;
+    let logs = log(&config)?;
+    let app = App::compose(config, logs).await?;
     app.run(stop()?).await
 }
 
-fn log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
-    Ok(())
+/// To standard error, and into the memory that `ward logs` asks.
+fn log(config: &Config) -> anyhow::Result<Logs> {
+    let logs = Logs::new(&config.log);
+    let filter = EnvFilter::try_new(&config.log.level)?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log.format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).with(logs.clone()).init();
+    Ok(logs)
 }
 
 /// Ends on SIGTERM or Ctrl-C.

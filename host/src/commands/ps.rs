@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 use ward_proto::call::subject;
 
@@ -63,7 +64,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// All hosts that answer within a moment, by name.
 pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
-    let replies = bus.gather(subject::HOSTS, PATIENCE, PAUSE).await?;
+    let replies = bus.gather(subject::HOSTS, Bytes::new(), PATIENCE, PAUSE).await?;
     let mut hosts: Vec<HostStatus> = replies.iter().filter_map(|reply| serde_json::from_slice(reply).ok()).collect();
     hosts.sort_by(|a, b| a.host.cmp(&b.host));
     Ok(hosts)

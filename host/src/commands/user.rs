@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use ward_proto::call::{JSON, header};
+use ward_telemetry::Trail;
 
 use crate::bus::{Bus, Headers};
 use crate::calls::client::Client;
@@ -36,6 +37,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         id: envelope::new_id(),
         principal: None,
         traceparent: envelope::traceparent(None),
+        trail: Trail::default(),
         deadline: Instant::now() + Duration::from_secs(10),
         idempotency_key: None,
     };

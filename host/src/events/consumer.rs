@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, ce, header, subject};
+use ward_telemetry::{Hop, Open, Recorder, Trail};
 
 use super::{dead, message};
 use crate::bindings::exports::ward::component::description::Subscription;
@@ -33,6 +34,7 @@ const STRAGGLERS: Duration = Duration::from_millis(50);
 pub struct Consumers {
     bus: Arc<Bus>,
     config: Arc<config::Events>,
+    recorder: Recorder,
     running: tokio::sync::Mutex<BTreeMap<(String, String), Running>>,
 }
 
@@ -51,8 +53,8 @@ impl Running {
 }
 
 impl Consumers {
-    pub fn new(bus: Arc<Bus>, config: config::Events) -> Self {
-        Self { bus, config: Arc::new(config), running: tokio::sync::Mutex::default() }
+    pub fn new(bus: Arc<Bus>, config: config::Events, recorder: Recorder) -> Self {
+        Self { bus, config: Arc::new(config), recorder, running: tokio::sync::Mutex::default() }
     }
 
     /// Brings the subscriptions to those of the generation that serves.
@@ -76,6 +78,7 @@ impl Consumers {
         let consumer = Consumer {
             bus: self.bus.clone(),
             config: self.config.clone(),
+            recorder: self.recorder.clone(),
             service: service.clone(),
             name: subscription.name.clone(),
             event_types: subscription.event_types.clone(),
@@ -106,6 +109,7 @@ fn durable(service: &str, subscription: &str) -> String {
 struct Consumer {
     bus: Arc<Bus>,
     config: Arc<config::Events>,
+    recorder: Recorder,
     service: Arc<Service>,
     name: String,
     event_types: Vec<String>,
@@ -183,6 +187,7 @@ impl Consumer {
             Err(attribute) => Decided::Dead(format!("it is no event: {attribute} is missing or malformed")),
             Ok((id, event)) => {
                 let call = self.call(&delivery);
+                let mut span = self.span(&call, &event.type_);
                 let event = Operation::Event { subscription: self.name.clone(), event, id };
                 let wanted = Wanted {
                     call: &call,
@@ -192,7 +197,11 @@ impl Consumer {
                 };
                 let outcome = watched::answer(&self.service, wanted).await.outcome;
                 let faults = self.faults().get(&sequence).copied().unwrap_or(0);
-                decide(outcome, faults, delivery.attempt(), &self.config)
+                let decided = decide(outcome, faults, delivery.attempt(), &self.config);
+                if decided != Decided::Done {
+                    span.fail(decided.name());
+                }
+                decided
             }
         };
         let outcome = match decided {
@@ -226,13 +235,24 @@ impl Consumer {
 
     fn call(&self, delivery: &Delivery) -> Call {
         let headers = delivery.headers();
-        Call {
-            id: envelope::new_id(),
+        let sent = headers.get(header::TRACEPARENT).map(|value| value.as_str());
+        let id = envelope::new_id();
+        let trail = self.recorder.enter(&id, self.service.name.as_str(), sent);
+        let call = Call {
+            id,
             principal: None,
-            traceparent: envelope::traceparent(headers.get(header::TRACEPARENT).map(|value| value.as_str())),
+            traceparent: String::new(),
+            trail: Trail::default(),
             deadline: Instant::now() + Duration::from_millis(self.config.deadline_ms),
             idempotency_key: None,
-        }
+        };
+        call.on(trail)
+    }
+
+    fn span(&self, call: &Call, event_type: &str) -> Open {
+        let mut span = call.trail.own(Hop::Delivery, format!("{}.{}", self.service.name, self.name));
+        span.attribute("ward.event_type", event_type);
+        span
     }
 
     async fn lay_down(&self, delivery: &Delivery, reason: &str) -> Outcome {
@@ -266,6 +286,17 @@ enum Decided {
     /// The handling failed.
     Again(Duration),
     Dead(String),
+}
+
+impl Decided {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Later(_) => "later",
+            Self::Again(_) => "again",
+            Self::Dead(_) => "dead",
+        }
+    }
 }
 
 /// What becomes of a delivery whose handling has failed `faults` times before. A fault of the surroundings is waited out, however

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
+use ward_proto::call::header;
+use ward_telemetry::{Hop, Open, Recorder};
 
 use super::message;
 use crate::bus::Bus;
@@ -25,6 +27,7 @@ pub struct Relay {
     pub config: config::Events,
     pub news: watch::Receiver<u64>,
     pub metrics: Arc<Metrics>,
+    pub recorder: Recorder,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +83,20 @@ impl Relay {
         let mut sent = Vec::with_capacity(flight.len());
         for event in flight {
             let subject = message::subject_of(&event.event_type);
-            let headers = message::headers(self.service.name.as_str(), event);
+            let mut headers = message::headers(self.service.name.as_str(), event);
+            let mut span = self.span(event);
+            if let Some(context) = span.context() {
+                headers.insert(header::TRACEPARENT, context.to_string());
+            }
             let id = event.id.to_string();
             match self.bus.store(subject, &id, headers, event.data.clone().into()).await {
-                Ok(stored) => sent.push(async move { stored.await.ok().map(|()| event.seq) }),
+                Ok(stored) => sent.push(async move {
+                    let stored = stored.await;
+                    if stored.is_err() {
+                        span.fail("not stored");
+                    }
+                    stored.ok().map(|()| event.seq)
+                }),
                 Err(error) => {
                     tracing::debug!(%error, "an event was not sent");
                     break;
@@ -91,6 +104,11 @@ impl Relay {
             }
         }
         join_all(sent).await.into_iter().flatten().collect()
+    }
+
+    fn span(&self, event: &OutboxEvent) -> Open {
+        let trail = self.recorder.enter("", self.service.name.as_str(), Some(&event.traceparent));
+        trail.own(Hop::Relay, event.event_type.clone())
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http};
 use axum::response::Response;
 use ward_proto::call::{FailureKind, header};
+use ward_telemetry::Trail;
 
 use super::Gateway;
 use super::problem::{self, Problem};
@@ -38,15 +39,24 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub fn of(gateway: &Gateway, request: &Request, principal: Option<Principal>) -> Result<Self, Problem> {
+    pub fn of(
+        gateway: &Gateway,
+        service: &str,
+        request: &Request,
+        principal: Option<Principal>,
+    ) -> Result<Self, Problem> {
         let own = request.headers();
         let call = Call {
             id: envelope::new_id(),
             principal,
-            traceparent: envelope::traceparent(own.get("traceparent").and_then(|value| value.to_str().ok())),
+            traceparent: String::new(),
+            trail: Trail::default(),
             deadline: Instant::now() + gateway.config.timeout(),
             idempotency_key: idempotency_key(request)?,
         };
+        let sent = own.get(header::TRACEPARENT).and_then(|value| value.to_str().ok());
+        let trail = gateway.recorder.enter(&call.id, service, sent);
+        let call = call.on(trail);
         let method = if request.method() == axum::http::Method::HEAD { "GET" } else { request.method().as_str() };
         let mut headers = Headers::new();
         headers.insert(header::METHOD, method);
@@ -67,9 +77,10 @@ impl Prepared {
     }
 
     /// The same request as a call of its own, beginning now.
-    pub fn again(&self, gateway: &Gateway) -> Self {
-        let deadline = Instant::now() + gateway.config.timeout();
-        let call = Call { id: envelope::new_id(), deadline, ..self.call.clone() };
+    pub fn again(&self, gateway: &Gateway, service: &str) -> Self {
+        let (id, deadline) = (envelope::new_id(), Instant::now() + gateway.config.timeout());
+        let trail = gateway.recorder.enter(&id, service, Some(&self.call.traceparent));
+        let call = Call { id, deadline, ..self.call.clone() }.on(trail);
         Self { call, headers: self.headers.clone() }
     }
 
@@ -132,7 +143,7 @@ pub fn response(gateway: &Gateway, reply: Reply, head_only: bool, call: &str) ->
         headers.insert("ward-generation", generation);
     }
     if let Ok(id) = HeaderValue::from_str(call) {
-        headers.insert("x-request-id", id);
+        headers.insert(problem::REQUEST_ID, id);
     }
     Ok(response)
 }

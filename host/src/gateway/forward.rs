@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ward_telemetry::Hop;
 
 use super::exchange::{Prepared, response};
 use super::problem::{self, Problem};
@@ -52,7 +53,26 @@ async fn admitted(
     if header_bytes(&request) > gateway.config.header_bytes {
         return Err(problem::headers_too_large(gateway.config.header_bytes));
     }
-    let prepared = Prepared::of(gateway, &request, principal)?;
+    let prepared = Prepared::of(gateway, &entry.service, &request, principal)?;
+    let id = prepared.call.id.clone();
+    let mut span = prepared.call.trail.own(Hop::Gateway, entry.operation.clone());
+    span.attribute("http.request.method", request.method().as_str());
+    let outcome = exchange(gateway, entry, request, prepared).await.map_err(|problem| problem.of_call(&id));
+    let status = outcome.as_ref().map_or_else(Problem::status, Response::status);
+    span.attribute("http.response.status_code", status.as_str());
+    if status.is_server_error() {
+        span.fail(status.as_str());
+    }
+    outcome
+}
+
+/// What is admitted, sent on.
+async fn exchange(
+    gateway: &Arc<Gateway>,
+    entry: &Entry,
+    request: Request,
+    prepared: Prepared,
+) -> Result<Response, Problem> {
     if entry.live {
         return live::stream(gateway.clone(), entry, prepared, access::bearer(request.headers()));
     }

@@ -90,7 +90,7 @@ impl Viewer {
     /// A failure is shown once the service is back; a refusal ends the stream.
     async fn ask(&mut self) -> Option<Bytes> {
         loop {
-            let call = self.prepared.again(&self.gateway);
+            let call = self.prepared.again(&self.gateway, &self.service);
             match call.send(&self.gateway, &self.service, Bytes::new()).await {
                 Ok(reply) => {
                     let good = reply.headers.get(ward_proto::call::header::STATUS)?.as_str().starts_with('2');

@@ -39,6 +39,10 @@ impl Problem {
         self.with_header(header::RETRY_AFTER, &seconds)
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub fn of_call(mut self, id: &str) -> Self {
         self.call = Some(id.to_owned());
         self
@@ -50,7 +54,7 @@ impl IntoResponse for Problem {
         let title = self.status.canonical_reason().unwrap_or_default();
         let mut body =
             json!({"type": self.kind, "title": title, "status": self.status.as_u16(), "detail": self.detail});
-        if let (Some(call), Some(fields)) = (self.call, body.as_object_mut()) {
+        if let (Some(call), Some(fields)) = (&self.call, body.as_object_mut()) {
             fields.insert("instance".to_owned(), format!("urn:ward:call:{call}").into());
         }
         let mut response = (self.status, body.to_string()).into_response();
@@ -58,12 +62,18 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(Ok(id)) = self.call.map(|call| HeaderValue::from_str(&call)) {
+            headers.insert(REQUEST_ID, id);
+        }
         for (name, value) in self.headers {
             headers.append(name, value);
         }
         response
     }
 }
+
+/// The call's id, in every response that came of one.
+pub const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-request-id");
 
 const BLANK: &str = "about:blank";
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ward_telemetry::Trail;
+
 use super::desired::{DesiredState, Version};
 use super::lineup::Lineup;
 use super::{Generation, Service, Services, Watch};
@@ -241,6 +243,7 @@ impl Swapper {
             id: envelope::new_id(),
             principal: None,
             traceparent: envelope::traceparent(None),
+            trail: Trail::default(),
             deadline,
             idempotency_key: None,
         };

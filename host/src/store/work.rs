@@ -6,6 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Executor};
 use uuid::Uuid;
+use ward_telemetry::{Hop, Open, Trail};
 
 use super::errors::Fault;
 use super::transaction::Transaction;
@@ -87,6 +88,7 @@ pub struct Work {
     transaction: Option<Transaction>,
     statements: u32,
     published: Vec<Published>,
+    trail: Trail,
     /// The first error of a statement: nothing can be committed any more.
     broken: Option<StoreError>,
 }
@@ -94,7 +96,27 @@ pub struct Work {
 impl Work {
     /// Nothing is sent before the first statement.
     pub fn new(database: Option<Arc<Database>>, effect: Effect, limits: WorkLimits) -> Self {
-        Self { database, effect, limits, transaction: None, statements: 0, published: Vec::new(), broken: None }
+        Self {
+            database,
+            effect,
+            limits,
+            transaction: None,
+            statements: 0,
+            published: Vec::new(),
+            trail: Trail::default(),
+            broken: None,
+        }
+    }
+
+    /// Writes its statements down there.
+    pub fn on(mut self, trail: Trail) -> Self {
+        self.trail = trail;
+        self
+    }
+
+    /// Is there a transaction, or something that needs one?
+    pub fn is_begun(&self) -> bool {
+        self.transaction.is_some() || !self.published.is_empty()
     }
 
     pub fn is_read(&self) -> bool {
@@ -113,7 +135,11 @@ impl Work {
         self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
         let limits = self.limits.clone();
-        let rows = self.run(async |connection| fetch(connection, text, arguments, limits).await).await?;
+        let mut span = self.span(&text);
+        let rows = self.run(async |connection| fetch(connection, text, arguments, limits).await).await;
+        noted(&mut span, &rows);
+        drop(span);
+        let rows = rows?;
         Ok(sql::Rows {
             columns: rows.first().map(values::columns).unwrap_or_default(),
             rows: rows.iter().map(values::cells).collect::<Result<_, _>>()?,
@@ -123,11 +149,21 @@ impl Work {
     pub async fn execute(&mut self, text: String, parameters: Vec<sql::Value>) -> Result<u64, sql::Error> {
         self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
+        let mut span = self.span(&text);
         let executed = async |connection: &mut PgConnection| {
             let query = sqlx::query_with(AssertSqlSafe(text), arguments);
             connection.execute(query).await.map_err(Failed::Statement)
         };
-        self.run(executed).await.map(|done| done.rows_affected())
+        let done = self.run(executed).await;
+        noted(&mut span, &done);
+        done.map(|done| done.rows_affected())
+    }
+
+    /// A statement is written down as the component wrote it: with the places of its parameters, never with the parameters.
+    fn span(&self, text: &str) -> Open {
+        let mut span = self.trail.span(Hop::Statement, "statement");
+        span.attribute("db.query.text", text.chars().take(LONGEST_STATEMENT).collect::<String>());
+        span
     }
 
     /// Begins the transaction with a look at the key. Only for writes.
@@ -298,6 +334,16 @@ impl Work {
             .fetch_one(transaction.connection()?)
             .await?;
         Ok(outcome == "sealed")
+    }
+}
+
+/// Characters of a statement that are written down.
+const LONGEST_STATEMENT: usize = 500;
+
+/// What PostgreSQL says may quote values; the component is told, and nobody else.
+fn noted<T>(span: &mut Open, outcome: &Result<T, sql::Error>) {
+    if outcome.is_err() {
+        span.fail("the statement failed");
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod artifacts;
 mod canary;
+mod cli;
 mod crashes;
 mod dev;
 mod documentation;
@@ -25,6 +26,7 @@ mod languages;
 mod limits;
 mod login;
 mod misdeeds;
+mod observe;
 mod old_system;
 mod outage;
 mod patients;

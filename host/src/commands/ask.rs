@@ -1,0 +1,27 @@
+//! Questions to all hosts (and bridges) at once.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::output::Exit;
+use crate::bus::Bus;
+
+/// How long the first one may take to answer, and each further one.
+const PATIENCE: Duration = Duration::from_millis(1000);
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// All that was answered within a moment, of all who answered. Each answers with a list.
+pub async fn everybody<T: DeserializeOwned>(
+    bus: &Bus,
+    subject: &'static str,
+    question: &impl Serialize,
+) -> anyhow::Result<Vec<T>> {
+    let question = serde_json::to_vec(question)?.into();
+    let replies = bus.gather(subject, question, PATIENCE, PAUSE).await?;
+    if replies.is_empty() {
+        return Err(Exit::Unreachable.because("no host answers: is one running, on this NATS (nats.url)?"));
+    }
+    Ok(replies.iter().filter_map(|reply| serde_json::from_slice::<Vec<T>>(reply).ok()).flatten().collect())
+}

@@ -1,0 +1,102 @@
+//! The commands as people and scripts use them.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use ward_tests::System;
+use ward_tests::clinic::{JOHN, NOBODY};
+use ward_tests::machine::program;
+use ward_tests::ward::said;
+
+fn ward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program("ward"));
+    command.args(arguments).envs(environment.iter().copied()).current_dir(std::env::temp_dir()).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn of_patient(id: &str) -> String {
+    json!({ "patient-id": id }).to_string()
+}
+
+#[tokio::test]
+async fn ward_call_answers_json_and_lists_what_there_is() {
+    let system = System::shared().await;
+    let listed = system.command(&["call", "billing"]).await;
+    assert!(listed.contains("accounts.open") && listed.contains("patient-id: string"), "{listed}");
+    let known: Value = serde_json::from_str(&system.command(&["call", "--json"]).await).unwrap();
+    let services: Vec<&str> = known.as_array().unwrap().iter().map(|one| one["service"].as_str().unwrap()).collect();
+    assert!(services.contains(&"auth") && services.contains(&"billing"), "{services:?}");
+
+    let holder = json!({"holder": {"patient-id": JOHN, "name": "John Doe", "email": "john@example.com"}}).to_string();
+    let opened: Value = serde_json::from_str(&system.command(&["call", "billing", "open", &holder]).await).unwrap();
+    assert_eq!(opened["patient-id"], JOHN);
+    let read = system.command_with_input(&["call", "billing", "accounts.open", "-", "--json"], &holder).await;
+    let read: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(read["ok"]["id"], opened["id"]);
+    let way = system.command(&["trace", read["call"].as_str().unwrap()]).await;
+    assert!(way.contains("billing.accounts.open"), "{way}");
+}
+
+#[tokio::test]
+async fn ward_call_says_what_is_wrong_and_ends_with_a_code_for_it() {
+    let system = System::shared().await;
+    for (arguments, code, parts) in [
+        (vec!["call", "biling", "open", "{}"], 2, vec!["did you mean billing?"]),
+        (vec!["call", "billing", "oppen", "{}"], 2, vec!["did you mean open?"]),
+        (vec!["call", "billing", "open", "{"], 2, vec!["no JSON", "holder: record"]),
+        (
+            vec!["call", "billing", "open", r#"{"holder": {"patient-id": 7}}"#],
+            2,
+            vec!["holder.patient-id", "expected a string"],
+        ),
+        (vec!["call", "billing", "open", "{}"], 2, vec!["the field holder is missing"]),
+    ] {
+        let output = system.try_command(&arguments).await;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+        for part in parts {
+            assert!(said(&output).contains(part), "{part}: {}", said(&output));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_a_service_answers_is_code_1_and_a_crash_code_6() {
+    let system = System::with().hostile().start().await;
+    let refused = system.try_command(&["call", "billing", "get", &of_patient(NOBODY)]).await;
+    assert_eq!((refused.status.code(), out(&refused).trim()), (Some(1), "\"not-found\""), "{}", said(&refused));
+    let crashed = system.try_command(&["call", "hostile", "perform", r#"{"act": "panic"}"#]).await;
+    assert_eq!(crashed.status.code(), Some(6), "{}", said(&crashed));
+    assert!(said(&crashed).contains("ward logs --call"), "{}", said(&crashed));
+    let slow = system.try_command(&["call", "hostile", "perform", r#"{"act": "spin"}"#, "--deadline", "200"]).await;
+    assert_eq!(slow.status.code(), Some(4), "{}", said(&slow));
+    system.end_broken();
+}
+
+#[test]
+fn a_server_that_is_away_is_code_3_and_a_wrong_option_code_2() {
+    let away = [("WARD_NATS_URL", "nats://127.0.0.1:1")];
+    let output = ward(&["ps"], &away);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(!said(&output).contains('\u{1b}'), "{}", said(&output));
+    assert_eq!(ward(&["ps", "--nonsense"], &away).status.code(), Some(2));
+    assert_eq!(ward(&["--config", "/nowhere.toml", "ps"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn each_shell_gets_a_script_that_asks_for_names() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = ward(&["completion", shell], &[]);
+        assert!(output.status.success() && out(&output).contains("COMPLETE"), "{}", said(&output));
+    }
+    let complete = |words: &[&str]| {
+        let words: Vec<&str> = ["--", "ward"].iter().chain(words).copied().collect();
+        let index = (words.len() - 2).to_string();
+        let environment = [("COMPLETE", "bash"), ("_CLAP_IFS", "\n"), ("_CLAP_COMPLETE_INDEX", &index)];
+        out(&ward(&words, &environment))
+    };
+    let commands = complete(&["tra"]);
+    assert_eq!(commands.trim(), "trace", "{commands}");
+}

@@ -28,6 +28,7 @@ mod provision;
 mod roles;
 mod statement;
 mod transaction;
+mod uses;
 mod values;
 mod work;
 
@@ -39,4 +40,5 @@ pub use migrate::{MigrateError, Migration, migrate, seeded_once};
 pub use outbox::{Outbox, OutboxEvent};
 pub use provision::{ProvisionError, provision};
 pub use roles::{RoleSecret, SecretError};
+pub use uses::{InUse, Statements};
 pub use work::{Consumed, Ended, Keyed, Published, Work, WorkLimits};

@@ -36,6 +36,12 @@ pub fn behaving(hostile: &[u8], mode: &str) -> Vec<u8> {
     renamed(hostile, NORMAL, &NORMAL.replace("normal", mode))
 }
 
+/// The component of `tests/hostile` with another second migration, six letters long.
+pub fn migrating(hostile: &[u8], next: &str) -> Vec<u8> {
+    const NORMAL: &str = "ward-hostile-next:normal";
+    renamed(hostile, NORMAL, &NORMAL.replace("normal", next))
+}
+
 /// Ways in which an artifact can be no good.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {

@@ -186,7 +186,8 @@ impl Once<'_> {
         component.attribute("ward.generation", self.generation.number.to_string());
         let trail = component.trail();
         let limits = self.service.work_limits();
-        let mut work = Work::new(self.service.database.clone(), self.operation.effect(), limits).on(trail.clone());
+        let (database, seen) = (self.service.database.clone(), self.generation.statements.clone());
+        let mut work = Work::new(database, self.operation.effect(), limits, seen).on(trail.clone());
         if let Some(key) = self.key {
             match work.open(key).await {
                 Ok(Keyed::New) => {}

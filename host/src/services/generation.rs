@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::durations::Durations;
 use crate::capabilities::ServiceContext;
 use crate::engine::{Description, Plugin};
+use crate::store::Statements;
 
 pub struct Generation {
     /// What its deployment numbered it; see [`super::desired::Version`].
@@ -17,6 +18,8 @@ pub struct Generation {
     pub digest: String,
     pub plugin: Plugin,
     pub context: Arc<ServiceContext>,
+    /// What it asks of its database; none without one.
+    pub statements: Option<Arc<Statements>>,
     pub since: Instant,
     /// Of the calls that it answered.
     pub durations: Durations,
@@ -40,6 +43,7 @@ impl Generation {
         digest: String,
         plugin: Plugin,
         context: Arc<ServiceContext>,
+        statements: Option<Arc<Statements>>,
     ) -> Result<Self, matchit::InsertError> {
         let routers = routers(&plugin.description)?;
         Ok(Self {
@@ -47,6 +51,7 @@ impl Generation {
             digest,
             plugin,
             context,
+            statements,
             since: Instant::now(),
             durations: Durations::default(),
             routers,

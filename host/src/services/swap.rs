@@ -15,7 +15,7 @@ use crate::calls::{Call, envelope};
 use crate::capabilities::{CallState, ServiceContext};
 use crate::config::{self, ServiceConfig};
 use crate::engine::{CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke};
-use crate::store::{MigrateError, Migration, StoreError, Work, WorkLimits, migrate, seeded_once};
+use crate::store::{InUse, MigrateError, Migration, Statements, StoreError, Work, WorkLimits, migrate, seeded_once};
 use crate::values::disagreement;
 
 /// Why a desired generation does not serve.
@@ -105,7 +105,8 @@ impl Swapper {
         let config = ServiceConfig { limits: service.config.limits.clone(), ..settings.clone() };
         let context = ServiceContext::new(&config, number, &service.host, service.refusals.clone());
         let context = Arc::new(context);
-        let generation = Generation::new(number, digest.to_owned(), plugin, context)?;
+        let statements = service.database.clone().map(|database| Statements::new(database, digest));
+        let generation = Generation::new(number, digest.to_owned(), plugin, context, statements)?;
         self.migrate(service, &generation).await?;
         self.probe(service, &generation).await?;
         self.seed(service, &generation).await?;
@@ -193,7 +194,10 @@ impl Swapper {
             name: step.name.clone(),
             statements: step.statements.clone(),
         });
-        let done = migrate(database, &steps.collect::<Vec<_>>()).await?;
+        let lineup = service.lineup();
+        let in_use = lineup.iter().flat_map(|lineup| lineup.held());
+        let in_use = in_use.map(|one| InUse { generation: one.number, digest: one.digest.clone() });
+        let done = migrate(database, &steps.collect::<Vec<_>>(), &in_use.collect::<Vec<_>>(), &self.swap).await?;
         if done > 0 {
             tracing::info!(service = service.name.as_str(), steps = done, "migrated the schema");
         }
@@ -248,7 +252,7 @@ impl Swapper {
             idempotency_key: None,
         };
         let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
-        let work = Work::new(service.database.clone(), Effect::Write, limits);
+        let work = Work::new(service.database.clone(), Effect::Write, limits, generation.statements.clone());
         let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
         let outcome = match returned {

@@ -1,10 +1,13 @@
-//! The steps of a component's schema: once each, in order, under a lock that all hosts share.
+//! The steps of a component's schema: once each, in order, under a lock that all hosts share, and only if the versions that serve
+//! now can go on ([`super::uses`]).
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::Database;
+use super::uses::{self, InUse, Needs};
+use crate::config;
 
 #[derive(Debug, Clone)]
 pub struct Migration {
@@ -21,6 +24,12 @@ pub enum MigrateError {
     Changed { version: u32, name: String },
     #[error("migration {version} ({name}) failed, and was rolled back: {source}")]
     Failed { version: u32, name: String, source: sqlx::Error },
+    #[error(
+        "migration {version} ({name}) would break generation {generation}, which still serves, and was rolled back: {problem}. \
+         Do it in two steps: first deploy a version that does without what changes; once only that one serves, change it \
+         in the version after"
+    )]
+    Breaks { version: u32, name: String, generation: u64, problem: String },
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
@@ -29,7 +38,12 @@ pub enum MigrateError {
 const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
 
 /// Runs the steps that were not run yet; returns how many.
-pub async fn migrate(database: &Database, migrations: &[Migration]) -> Result<usize, MigrateError> {
+pub async fn migrate(
+    database: &Database,
+    migrations: &[Migration],
+    in_use: &[InUse],
+    limits: &config::Swap,
+) -> Result<usize, MigrateError> {
     for (expected, migration) in (1..).zip(migrations) {
         if migration.version != expected {
             return Err(MigrateError::Gap { expected, found: migration.version });
@@ -37,7 +51,7 @@ pub async fn migrate(database: &Database, migrations: &[Migration]) -> Result<us
     }
     let mut lock = database.host.acquire().await?.detach();
     sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
-    let outcome = run_missing(database, &mut lock, migrations).await;
+    let outcome = run_missing(database, &mut lock, migrations, in_use, limits).await;
     // Ends the lock with the connection, whatever happened.
     let _ = lock.close().await;
     outcome
@@ -47,6 +61,8 @@ async fn run_missing(
     database: &Database,
     lock: &mut PgConnection,
     migrations: &[Migration],
+    in_use: &[InUse],
+    limits: &config::Swap,
 ) -> Result<usize, MigrateError> {
     let done: Vec<(i32, Vec<u8>)> =
         sqlx::query_as("select version, checksum from ward.migrations order by version").fetch_all(&mut *lock).await?;
@@ -60,12 +76,14 @@ async fn run_missing(
         return Ok(0);
     }
     let mut owner = PgConnection::connect_with(&database.owner).await?;
+    let needs = Needs::of(lock, &mut owner, in_use).await?;
     for migration in missing {
-        step(&mut owner, migration).await.map_err(|source| MigrateError::Failed {
-            version: migration.version,
-            name: migration.name.clone(),
-            source,
-        })?;
+        let (version, name) = (migration.version, &migration.name);
+        let outcome = step(&mut owner, migration, &needs, limits).await;
+        let broken = outcome.map_err(|source| MigrateError::Failed { version, name: name.clone(), source })?;
+        if let Some((generation, problem)) = broken {
+            return Err(MigrateError::Breaks { version, name: name.clone(), generation, problem });
+        }
     }
     // So that statements are not planned for the tables that were here before.
     owner.execute("set client_min_messages = error").await?; // It says of each table of others that it is skipped.
@@ -74,18 +92,40 @@ async fn run_missing(
     Ok(missing.len())
 }
 
-/// A step waits for a table that is in use only for a while: behind a waiting lock all others would queue.
-async fn step(owner: &mut PgConnection, migration: &Migration) -> sqlx::Result<()> {
+/// Runs a step and commits it, unless it breaks what still serves: that is returned, as the generation and the problem.
+async fn step(
+    owner: &mut PgConnection,
+    migration: &Migration,
+    needs: &[Needs],
+    limits: &config::Swap,
+) -> sqlx::Result<Option<(u64, String)>> {
+    let (tables, demanded) = (uses::tables(owner).await?, uses::demanded(owner).await?);
     let mut transaction = owner.begin().await?;
-    transaction.execute("set local lock_timeout = '3s'; set local statement_timeout = '10min'").await?;
+    let bounds = format!(
+        "set local lock_timeout = {}; set local statement_timeout = '{}s'",
+        limits.migration_lock_timeout_ms, limits.migration_timeout_s
+    );
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(bounds))).await?;
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone()))).await?;
+    for one in needs {
+        if let Some(broken) = one.broken(&mut transaction).await {
+            return Ok(Some(broken));
+        }
+    }
+    let new = uses::demanded(&mut transaction).await?;
+    let demand = new.difference(&demanded).find(|(table, _)| tables.contains(table));
+    if let (Some((table, column)), Some(generation)) = (demand, needs.first().map(Needs::generation)) {
+        let problem = format!("{table}.{column} is demanded of every INSERT, and has no default");
+        return Ok(Some((generation, problem)));
+    }
     sqlx::query("insert into ward.migrations (version, name, checksum) values ($1, $2, $3)")
         .bind(i32::try_from(migration.version).unwrap_or(i32::MAX))
         .bind(&migration.name)
         .bind(checksum(migration))
         .execute(&mut *transaction)
         .await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(None)
 }
 
 fn checksum(migration: &Migration) -> Vec<u8> {

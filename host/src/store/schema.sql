@@ -47,6 +47,14 @@ create table if not exists ward.migrations (
     at timestamptz not null default now()
 );
 
+-- Statements that versions of the component have run, by the digest of the artifact.
+create table if not exists ward.statements (
+    digest text not null,
+    statement text not null,
+    at timestamptz not null default now()
+);
+create unique index if not exists statements_once on ward.statements (digest, md5(statement));
+
 -- Whether the example data was written.
 create table if not exists ward.seeded (at timestamptz not null default now());
 

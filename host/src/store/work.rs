@@ -10,7 +10,7 @@ use ward_telemetry::{Hop, Open, Trail};
 
 use super::errors::Fault;
 use super::transaction::Transaction;
-use super::{Answer, Database, IdempotencyKey, StoreError, statement, values};
+use super::{Answer, Database, IdempotencyKey, Statements, StoreError, statement, values};
 use crate::bindings::ward::store::sql;
 use crate::config::Limits;
 use crate::engine::Effect;
@@ -85,6 +85,8 @@ pub struct Work {
     database: Option<Arc<Database>>,
     effect: Effect,
     limits: WorkLimits,
+    /// Takes note of what is run.
+    seen: Option<Arc<Statements>>,
     transaction: Option<Transaction>,
     statements: u32,
     published: Vec<Published>,
@@ -95,11 +97,17 @@ pub struct Work {
 
 impl Work {
     /// Nothing is sent before the first statement.
-    pub fn new(database: Option<Arc<Database>>, effect: Effect, limits: WorkLimits) -> Self {
+    pub fn new(
+        database: Option<Arc<Database>>,
+        effect: Effect,
+        limits: WorkLimits,
+        seen: Option<Arc<Statements>>,
+    ) -> Self {
         Self {
             database,
             effect,
             limits,
+            seen,
             transaction: None,
             statements: 0,
             published: Vec::new(),
@@ -237,6 +245,9 @@ impl Work {
         }
         if parameters.iter().map(values::parameter_size).sum::<usize>() > limits.parameter_bytes {
             return too_many(Limit::ParameterBytes, limits.parameter_bytes, "send less with one statement");
+        }
+        if let Some(seen) = &self.seen {
+            seen.note(text);
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Described for Hostile {
                 .to_vec(),
             subscriptions: vec![subscription("happened", &["hostile.happened"])],
             publishes: vec!["hostile.happened".to_owned()],
-            migrations: migrations(&[("marks", include_str!("../migrations/1_marks.sql"))]),
+            migrations: migrations(&crate::schema::steps()),
         }
     }
 

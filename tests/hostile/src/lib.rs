@@ -3,3 +3,4 @@
 mod acts;
 #[cfg(target_family = "wasm")]
 mod guest;
+mod schema;

@@ -25,6 +25,7 @@ mod kafka;
 mod languages;
 mod limits;
 mod login;
+mod migrations;
 mod misdeeds;
 mod observe;
 mod old_system;

@@ -1,0 +1,21 @@
+//! The component's schema, and what a next version may do to it.
+#![cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "lives in a component only"))]
+
+use std::hint::black_box;
+
+/// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
+static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
+
+const STEPS: [(&str, &str); 6] = [
+    ("drops!", "alter table mark drop column count"),
+    ("retype", "alter table mark alter column count type text"),
+    ("rename", "alter table mark rename to marks"),
+    ("demand", "alter table mark add column author text not null"),
+    ("fails!", "insert into mark (name, count) values ('bad', -1)"),
+    ("adds-a", "alter table mark add column author text not null default ''"),
+];
+
+pub fn steps() -> Vec<(&'static str, &'static str)> {
+    let second = STEPS.iter().find(|(name, _)| black_box(&NEXT).ends_with(name.as_bytes()));
+    [("marks", include_str!("../migrations/1_marks.sql"))].into_iter().chain(second.copied()).collect()
+}

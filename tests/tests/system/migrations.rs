@@ -1,0 +1,83 @@
+//! A schema that changes while a version serves.
+
+use serde_json::Value;
+use ward_tests::artifact::{migrating, write};
+use ward_tests::machine::component;
+use ward_tests::rest::Rest;
+use ward_tests::ward::said;
+use ward_tests::{System, eventually};
+
+/// Lets the version that serves run its statements, and waits until they are remembered.
+async fn used() -> System {
+    let system = System::with().hostile().start().await;
+    mark(&system.rest()).await;
+    let database = system.database("hostile").await;
+    eventually("its statements are remembered", async || {
+        let known: i64 = sqlx::query_scalar("select count(*) from ward.statements").fetch_one(&database).await.unwrap();
+        (known >= 2).then_some(())
+    })
+    .await;
+    system
+}
+
+async fn mark(rest: &Rest) {
+    rest.post("/hostile/write/mark?name=a", Value::Null).await.expect(200);
+    rest.get("/hostile/read/count?name=a").await.expect(200);
+}
+
+fn next(system: &System, step: &str) -> String {
+    let bytes = migrating(&std::fs::read(component("hostile")).unwrap(), step);
+    write(system.folder(), step.trim_end_matches('!'), &bytes).to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
+    let system = used().await;
+    for (step, problem) in [
+        ("drops!", "column \"count\" of relation \"mark\" does not exist"),
+        ("retype", "text"),
+        ("rename", "relation \"mark\" does not exist"),
+        ("demand", "mark.author is demanded of every INSERT"),
+    ] {
+        let output = system.try_command(&["deploy", "hostile", &next(&system, step)]).await;
+        let refusal = said(&output);
+        assert!(!output.status.success(), "{step}: {refusal}");
+        for named in [problem, "would break generation 1", "Do it in two steps"] {
+            assert!(refusal.contains(named), "{step}: {named:?} is not in: {refusal}");
+        }
+        mark(&system.rest()).await;
+    }
+    // A step that fails leaves nothing behind either.
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "fails!")]).await;
+    assert!(said(&output).contains("violates check constraint"), "{}", said(&output));
+    mark(&system.rest()).await;
+    // What the version that serves can live with is done.
+    system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
+    mark(&system.rest()).await;
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_host_that_has_just_begun_knows_what_others_have_seen() {
+    let mut system = used().await;
+    system.hosts[0].server.kill();
+    system.hosts[0].start_again().await;
+    system.hosts[0].until_ready().await;
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "drops!")]).await;
+    assert!(said(&output).contains("would break generation 1"), "{}", said(&output));
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_migration_waits_for_a_table_only_for_a_while() {
+    let system = System::with().hostile().set("WARD_SWAP_MIGRATION_LOCK_TIMEOUT_MS", 300).start().await;
+    mark(&system.rest()).await;
+    let mut reader = system.database("hostile").await.begin().await.unwrap();
+    sqlx::query("select count from mark").fetch_all(&mut *reader).await.unwrap();
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
+    assert!(said(&output).contains("lock timeout"), "{}", said(&output));
+    mark(&system.rest()).await;
+    reader.rollback().await.unwrap();
+    system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
+    system.end_broken();
+}

@@ -8,7 +8,7 @@ static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
 const STEPS: [(&str, &str); 6] = [
     ("drops!", "alter table mark drop column count"),
-    ("retype", "alter table mark alter column count type text"),
+    ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
     ("demand", "alter table mark add column author text not null"),
     ("fails!", "insert into mark (name, count) values ('bad', -1)"),

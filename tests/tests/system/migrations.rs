@@ -35,7 +35,7 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
     let system = used().await;
     for (step, problem) in [
         ("drops!", "column \"count\" of relation \"mark\" does not exist"),
-        ("retype", "text"),
+        ("retype", "INT8 became"),
         ("rename", "relation \"mark\" does not exist"),
         ("demand", "mark.author is demanded of every INSERT"),
     ] {

@@ -10,7 +10,7 @@ const STEPS: [(&str, &str); 6] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
-    ("demand", "alter table mark add column author text not null"),
+    ("demand", "alter table entry add column author text not null"),
     ("fails!", "insert into mark (name, count) values ('bad', -1)"),
     ("adds-a", "alter table mark add column author text not null default ''"),
 ];

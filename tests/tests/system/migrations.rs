@@ -37,7 +37,7 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
         ("drops!", "column \"count\" of relation \"mark\" does not exist"),
         ("retype", "INT8 became"),
         ("rename", "relation \"mark\" does not exist"),
-        ("demand", "mark.author is demanded of every INSERT"),
+        ("demand", "entry.author is demanded of every INSERT"),
     ] {
         let output = system.try_command(&["deploy", "hostile", &next(&system, step)]).await;
         let refusal = said(&output);

@@ -1,12 +1,12 @@
 //! Components that are replaced while requests run.
 
 use serde_json::Value;
-use ward_tests::System;
 use ward_tests::artifact::{Fault, marked, write};
 use ward_tests::clinic::{JOHN, post, registration};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
 use ward_tests::rest::{Answer, Rest};
+use ward_tests::{System, eventually};
 
 fn ok(answer: Answer, status: u16) -> Result<(), String> {
     if answer.status == status { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
@@ -58,6 +58,35 @@ async fn a_rollback_brings_the_generation_before() {
     assert_ne!(digest(&system).await, before);
     system.command(&["rollback", "patient"]).await;
     assert_eq!(digest(&system).await, before);
+    system.end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted() {
+    let system = System::with().set("WARD_SWAP_DRAIN_S", 0).set("WARD_SWAP_WATCH_CALLS", 1).start().await;
+    let rest = system.admin().await;
+    let database = system.database("patient").await;
+    let mut lock = database.begin().await.unwrap();
+    sqlx::query("lock table patients in share row exclusive mode").execute(&mut *lock).await.unwrap();
+    let waiting = tokio::spawn({
+        let rest = rest.clone();
+        async move { post(&rest, registration()).await }
+    });
+    eventually("the registration waits", async || {
+        let statement = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(statement).fetch_one(&database).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    let patient = std::fs::read(component("patient")).unwrap();
+    system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
+    // One good call, and the new generation has proven itself.
+    rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
+    waiting.await.unwrap().expect_problem(504);
+    let metrics = system.rest().get("/metrics").await.text();
+    assert!(metrics.contains("ward_calls_cut_off_total{service=\"patient\"} 1"), "{metrics}");
+    lock.rollback().await.unwrap();
+    post(&rest, registration()).await.expect(201);
     system.end().await;
 }
 

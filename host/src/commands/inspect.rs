@@ -12,6 +12,7 @@ use crate::artifacts::{Artifacts, Digest, Inspected, Inspector, Provenance, Stat
 use crate::bus::Bus;
 use crate::config::{Config, ServiceConfig, ServiceName};
 use crate::engine::{Access, Look, Outline};
+use crate::limits;
 use crate::services::desired::DesiredState;
 
 /// Who only wants to look at a file does not wait for NATS longer.
@@ -257,9 +258,8 @@ fn provenance_text(artifact: &[u8]) -> Vec<String> {
 }
 
 fn limits_text(service: &ServiceConfig) -> Vec<String> {
-    let limits = serde_json::to_value(&service.limits).unwrap_or_default();
-    let limits = limits.as_object().into_iter().flatten();
-    limits.map(|(name, value)| format!("{name:<16} {value}")).collect()
+    let limits = limits::list(&service.limits).into_iter();
+    limits.map(|(name, value, unit)| format!("{name:<16} {value} {unit}")).collect()
 }
 
 fn loading_text(loading: &Loading<'_>) -> String {

@@ -228,7 +228,14 @@ mod tests {
         table.row(["stock-and-more".to_owned(), "1234567".to_owned()]);
         let plain: Vec<String> =
             table.lines().iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
-        assert_eq!(plain, ["NAME              CALLS", "a                       1", "stock-and-more  1234567"]);
+        assert_eq!(
+            plain,
+            [
+                format!("{:<14}  {:>7}", "NAME", "CALLS"),
+                format!("{:<14}  {:>7}", "a", "1"),
+                "stock-and-more  1234567".to_owned(),
+            ]
+        );
     }
 
     #[test]

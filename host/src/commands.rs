@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod dev;
 pub mod diff;
 pub mod events;
+pub mod examples;
 pub mod history;
 pub mod host;
 pub mod inspect;

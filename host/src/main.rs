@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 use ward_host::commands;
 use ward_host::config::Config;
@@ -86,9 +86,13 @@ enum Command {
     Compile { input: PathBuf, output: PathBuf, memory_mb: u64 },
 }
 
+fn command() -> clap::Command {
+    commands::examples::add_to(Arguments::command())
+}
+
 fn main() -> ExitCode {
-    CompleteEnv::with_factory(Arguments::command).var(commands::completion::VARIABLE).complete();
-    let arguments = Arguments::parse();
+    CompleteEnv::with_factory(command).var(commands::completion::VARIABLE).complete();
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     // Polled often, so that a guest that computes for long does not keep others waiting.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(8).build();
     let outcome = match runtime {
@@ -143,5 +147,36 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         | Command::Componentize { .. }
         | Command::Compile { .. }
         | Command::Completion(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands that do something, with their words.
+    fn leaves(command: &clap::Command, words: &str) -> Vec<(String, bool)> {
+        let visible = command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help");
+        let inner: Vec<_> =
+            visible.flat_map(|inner| leaves(inner, format!("{words} {}", inner.get_name()).trim())).collect();
+        match command.has_subcommands() {
+            true => inner,
+            false => {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                vec![(words.to_owned(), help.contains("Example"))]
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        let without = leaves(&command(), "").into_iter().filter(|(_, has_example)| !has_example);
+        let without: Vec<String> = without.map(|(words, _)| words).collect();
+        assert_eq!(without, Vec::<String>::new(), "add them to commands/examples.rs");
+    }
+
+    #[test]
+    fn the_commands_hold_together() {
+        command().debug_assert();
     }
 }

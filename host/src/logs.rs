@@ -244,7 +244,7 @@ mod tests {
         let few = logs(2, 1 << 20);
         ["a", "b", "c"].iter().for_each(|message| few.keep(line("INFO", "s", message)));
         assert_eq!(asked(&few, &Question { limit: 9, ..Question::default() }), ["b", "c"]);
-        let short = logs(100, 4000);
+        let short = logs(100, 4100);
         short.keep(line("INFO", "s", "old"));
         short.keep(line("INFO", "s", &"x".repeat(3800)));
         assert_eq!(asked(&short, &Question { limit: 9, ..Question::default() }).len(), 1);

@@ -50,9 +50,9 @@ fn mask(word: &str) -> String {
     }
 }
 
-/// A copy of the sources, since the tutorial writes into them; with the target directory, so that little is built again.
-fn workspace() -> PathBuf {
-    let folder = repository().join("target/tutorial");
+/// A copy of the sources, since what a test does writes into them; with the target directory, so that little is built again.
+fn workspace(name: &str) -> PathBuf {
+    let folder = repository().join("target").join(name);
     let _ = std::fs::remove_file(folder.join("target"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
@@ -84,7 +84,7 @@ async fn the_tutorial_does_what_it_says() {
     let page = std::fs::read_to_string(repository().join("docs/adding-a-component.md")).unwrap();
     let steps = steps(&page);
     assert!(steps.len() > 5, "{steps:?}");
-    let folder = workspace();
+    let folder = workspace("tutorial");
     let include = format!("[{:?}]", folder.join("components/*/service.toml"));
     let system = System::with().set("WARD_DEVELOPMENT_INCLUDE", include).start().await;
     for (step, printed) in steps.iter().zip(run(&system, &folder, &steps).await) {
@@ -94,6 +94,30 @@ async fn the_tutorial_does_what_it_says() {
             assert!(printed.contains(&line), "{commands}\nshall print\n{line}\nand prints\n{}", printed.join("\n"));
         }
     }
+    system.end().await;
+}
+
+/// The tutorial shows the one with everything.
+#[tokio::test]
+async fn a_new_component_of_each_kind_builds_and_passes_its_own_tests() {
+    let folder = workspace("new");
+    let system = System::with().services(&["auth"]).start().await;
+    let script = "
+        ward new only-http --with http
+        ward new only-events --with events
+        ward new usual
+        ward build only-http only-events usual
+        cargo test -q -p only-http -p only-events -p usual
+        ! ward new usual
+        ! ward new nothing --with sql
+    ";
+    let output = system.shell(script, &folder).await;
+    let said = ward_tests::ward::said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("is there already; nothing was written"), "{said}");
+    assert!(said.contains("add http or events to --with"), "{said}");
+    // Three domains, three components in the engine.
+    assert_eq!(said.matches("test result: ok. 1 passed").count() + said.matches("test result: ok. 2 passed").count(), 6, "{said}");
     system.end().await;
 }
 

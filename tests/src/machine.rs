@@ -15,14 +15,15 @@ pub fn repository() -> &'static Path {
 }
 
 /// A built program of Ward: beside the running program or one folder above (target/debug for a test, target/release for
-/// the bench), or in `WARD_TEST_BIN`.
+/// the bench), or in `WARD_TEST_BIN`; for tests of a component elsewhere, in the repository's target/debug.
 pub fn program(name: &str) -> PathBuf {
     let folder = match std::env::var_os("WARD_TEST_BIN") {
         Some(folder) => PathBuf::from(folder),
         None => std::env::current_exe().unwrap().ancestors().nth(1).unwrap().to_owned(),
     };
     let program = folder.join(name);
-    let program = if program.exists() { program } else { folder.join("..").join(name) };
+    let places = [program, folder.join("..").join(name), repository().join("target/debug").join(name)];
+    let program = places.iter().find(|place| place.exists()).unwrap_or(&places[1]).clone();
     assert!(
         program.exists(),
         "{} is not built: run the tests with ./dev test, or build it with cargo build --workspace --bins",

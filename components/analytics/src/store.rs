@@ -1,8 +1,8 @@
 //! The ports, in the host's terms.
 
-use ward_sdk::ports::{Clock, StoreError};
-use ward_sdk::time::Timestamp;
-use ward_sdk::{Date, host, params, sql};
+pub use ward_sdk::host::Host;
+use ward_sdk::ports::StoreError;
+use ward_sdk::{Date, params, sql};
 
 use crate::model::{Day, Delta, PatientId, Totals};
 use crate::ports::{Counts, Deletion, Marks, Registration};
@@ -40,8 +40,6 @@ const DAYS: &str = "select day, sum(registered)::int8 from days where day betwee
 
 const PROBE: &str = "select bucket from totals limit 1";
 
-pub struct Host;
-
 impl Marks for Host {
     fn registered(&self, id: PatientId, day: Date) -> Result<Option<Registration>, StoreError> {
         let row: Option<(bool,)> = sql::query(MARK_REGISTERED, params![id.0, day])?.first()?;
@@ -76,12 +74,6 @@ impl Counts for Host {
     fn days(&self, first: Date, last: Date) -> Result<Vec<Day>, StoreError> {
         let rows: Vec<(Date, i64)> = sql::query(DAYS, params![first, last])?.all()?;
         Ok(rows.into_iter().map(|(day, registered)| Day { day, registered }).collect())
-    }
-}
-
-impl Clock for Host {
-    fn now(&self) -> Timestamp {
-        host::now()
     }
 }
 

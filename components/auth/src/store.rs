@@ -1,9 +1,10 @@
 //! The ports, in the host's terms.
 
-use ward_sdk::ports::{Clock, Ids, StoreError};
+pub use ward_sdk::host::Host;
+use ward_sdk::ports::StoreError;
 use ward_sdk::security::{self, PasswordError};
 use ward_sdk::time::Timestamp;
-use ward_sdk::{Uuid, host, params, sql};
+use ward_sdk::{Uuid, params, sql};
 
 use crate::model::{Email, Role, User, UserId};
 use crate::ports::{Credentials, Overloaded, Passwords, Token, Tokens, Users};
@@ -15,8 +16,6 @@ insert into users (id, email, password_hash, role, created_at) values ($1, $2, $
 on conflict on constraint users_email do nothing";
 
 const PROBE: &str = "select id from users limit 1";
-
-pub struct Host;
 
 impl Users for Host {
     fn find(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
@@ -55,18 +54,6 @@ impl Tokens for Host {
     fn issue(&self, email: &Email, role: Role) -> Token {
         let token = security::issue_token(email.as_str(), role.name());
         Token { text: token.text, expires_in_s: token.expires_in }
-    }
-}
-
-impl Clock for Host {
-    fn now(&self) -> Timestamp {
-        host::now()
-    }
-}
-
-impl Ids for Host {
-    fn next(&self) -> Uuid {
-        host::new_id()
     }
 }
 

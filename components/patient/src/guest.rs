@@ -2,7 +2,7 @@
 
 use ward_sdk::Uuid;
 use ward_sdk::description::Component;
-use ward_sdk::export::{Described, Failure, Seeded, Served};
+use ward_sdk::export::{Described, Seeded, Served};
 use ward_sdk::http::{Request, Response};
 use ward_sdk::ports::StoreError;
 use ward_sdk::time::write_date;
@@ -90,18 +90,7 @@ impl Accounts for Host {
             Ok(accounts::Account { id, status: accounts::Status::Closed, .. }) => Account::Closed { id },
             Err(accounts::Error::NotFound) => Account::None,
             Err(accounts::Error::Invalid(_)) => Account::Unavailable { reason: "refused" },
-            Err(accounts::Error::Call(failure)) => Account::Unavailable { reason: reason(failure) },
+            Err(accounts::Error::Call(failure)) => Account::Unavailable { reason: failure.reason() },
         }
-    }
-}
-
-fn reason(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Unavailable => "unavailable",
-        Failure::DeadlineExceeded => "deadline-exceeded",
-        Failure::Overloaded => "overloaded",
-        Failure::Trapped => "trapped",
-        Failure::Refused => "refused",
-        Failure::Failed => "failed",
     }
 }

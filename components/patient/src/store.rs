@@ -3,16 +3,15 @@
 mod statements;
 
 use ward_proto::clinic_events::{PatientDeleted, PatientRegistered, PatientUpdated};
-use ward_sdk::ports::{Clock, Ids, StoreError};
-use ward_sdk::time::{Timestamp, write_date};
+pub use ward_sdk::host::Host;
+use ward_sdk::ports::StoreError;
+use ward_sdk::time::write_date;
 use ward_sdk::{Date, Uuid, events, host, params, sql};
 
 use crate::description::{DELETED, REGISTERED, UPDATED};
 use crate::list::{Position, Search};
 use crate::model::{Act, Details, Duplicates, Locked, Patient, PatientId};
 use crate::ports::{Clinic, Patients, Publisher};
-
-pub struct Host;
 
 impl Patients for Host {
     fn find(&self, id: PatientId) -> Result<Option<Patient>, StoreError> {
@@ -171,18 +170,6 @@ fn publish(kind: &str, patient: &Patient, message: &impl ward_sdk::prost::Messag
 impl Clinic for Host {
     fn utc_offset_minutes(&self) -> i32 {
         host::setting("utc_offset_minutes").and_then(|minutes| minutes.parse().ok()).unwrap_or_default()
-    }
-}
-
-impl Clock for Host {
-    fn now(&self) -> Timestamp {
-        host::now()
-    }
-}
-
-impl Ids for Host {
-    fn next(&self) -> Uuid {
-        host::new_id()
     }
 }
 

@@ -21,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   ward new notes                          components/notes: REST, and a table
   ward new notes --with http              REST alone
   ward new notes --with sql,http,events   REST, a table, an event heard and one published
-  ward new notes --dir ~/notes            outside of this repository";
+  ward new notes --dir ~/services         ~/services/notes, outside of this repository";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// What it shall have.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["sql", "http"])]
     with: Vec<Feature>,
-    /// Where; without it components/NAME.
+    /// In which folder NAME is made; without it components/, or the working directory outside of Ward's repository.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// The folder components/sdk of Ward's repository; without it that of the repository around the working directory.
@@ -95,7 +95,7 @@ impl Place {
             (None, None) => bail!("this is not Ward's repository: say where its components/sdk is, with --sdk"),
         };
         let folder = match (&arguments.dir, &components) {
-            (Some(folder), _) => here.join(folder),
+            (Some(folder), _) => here.join(folder).join(name),
             (None, Some(components)) => components.join(name),
             (None, None) => here.join(name),
         };

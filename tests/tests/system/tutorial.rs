@@ -117,7 +117,11 @@ async fn a_new_component_of_each_kind_builds_and_passes_its_own_tests() {
     assert!(said.contains("is there already; nothing was written"), "{said}");
     assert!(said.contains("add http or events to --with"), "{said}");
     // Three domains, three components in the engine.
-    assert_eq!(said.matches("test result: ok. 1 passed").count() + said.matches("test result: ok. 2 passed").count(), 6, "{said}");
+    assert_eq!(
+        said.matches("test result: ok. 1 passed").count() + said.matches("test result: ok. 2 passed").count(),
+        6,
+        "{said}"
+    );
     system.end().await;
 }
 

@@ -46,7 +46,7 @@ pub struct Supervisor {
 #[derive(Debug, Clone)]
 enum Wish {
     Nothing(u64),
-    Desired(Desired, u64),
+    Desired(Box<Desired>, u64),
     /// A value that this version of Ward cannot read.
     Unreadable(u64),
 }

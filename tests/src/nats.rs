@@ -1,8 +1,9 @@
-//! A nats-server of a test, with the configuration that is deployed.
+//! The nats-servers of a test, with the configuration that is deployed: one, or a cluster of three.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
-use async_nats::jetstream;
+use async_nats::ServerAddr;
+use async_nats::jetstream::{self, kv};
 use tempfile::TempDir;
 use uuid::Uuid;
 use ward_proto::call::{ce, subject};
@@ -14,26 +15,64 @@ use crate::server::{Recipe, Server};
 pub struct Nats {
     pub server: Server,
     port: u16,
+    /// All servers of its cluster.
+    ports: Vec<u16>,
     _directory: TempDir,
 }
 
 impl Nats {
     pub async fn start() -> Self {
-        let (directory, port) = (directory("nats-"), port());
-        let program = tool("nats-server", &[repository().join(".ward/tools")]);
-        let recipe = Recipe::new("nats", program, directory.path())
-            .argument("--config")
-            .argument(repository().join("deploy/nats/nats.conf"))
-            .arguments(["--addr", "127.0.0.1", "--port", &port.to_string()])
-            .argument("--store_dir")
-            .argument(directory.path().join("store"));
-        let mut nats = Self { server: Server::start(recipe), port, _directory: directory };
+        let port = port();
+        let mut nats = Self::begin("nats", port, vec![port], &[]);
         nats.until_ready().await;
         nats
     }
 
+    /// Three servers of one cluster. Returns when a stream with three copies can be made.
+    pub async fn cluster() -> Vec<Self> {
+        let ports: Vec<u16> = (0..3).map(|_| port()).collect();
+        let links: Vec<String> = (0..3).map(|_| format!("nats://127.0.0.1:{}", port())).collect();
+        let routes = links.join(",");
+        let mut servers = Vec::new();
+        for (place, port) in ports.iter().enumerate() {
+            let name = format!("nats-{}", place + 1);
+            let own = ["--name", &name, "--cluster_name", "ward", "--cluster", &links[place], "--routes", &routes];
+            servers.push(Self::begin(&name, *port, ports.clone(), &own));
+        }
+        for server in &mut servers {
+            server.until_ready().await;
+        }
+        let context = jetstream::new(servers[0].client().await);
+        eventually("the cluster has a leader", async || {
+            let config = kv::Config { bucket: "probe".into(), num_replicas: 3, ..Default::default() };
+            context.create_key_value(config).await.ok()
+        })
+        .await;
+        context.delete_key_value("probe").await.unwrap();
+        servers
+    }
+
+    fn begin(name: &str, port: u16, ports: Vec<u16>, arguments: &[&str]) -> Self {
+        let directory = directory("nats-");
+        let program = tool("nats-server", &[repository().join(".ward/tools")]);
+        let recipe = Recipe::new(name, program, directory.path())
+            .argument("--config")
+            .argument(repository().join("deploy/nats/nats.conf"))
+            .arguments(["--addr", "127.0.0.1", "--port", &port.to_string()])
+            .argument("--store_dir")
+            .argument(directory.path().join("store"))
+            .arguments(arguments);
+        Self { server: Server::start(recipe), port, ports, _directory: directory }
+    }
+
+    /// Of all servers of the cluster, with commas between them.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        self.ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// Where this one listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// After a kill or a stop, on the same port and store.
@@ -43,7 +82,8 @@ impl Nats {
     }
 
     pub async fn client(&self) -> async_nats::Client {
-        eventually("a connection to NATS", async || async_nats::connect(self.url()).await.ok()).await
+        let servers: Vec<ServerAddr> = self.url().split(',').map(|url| url.parse().unwrap()).collect();
+        eventually("a connection to NATS", async || async_nats::connect(&servers[..]).await.ok()).await
     }
 
     /// An event of nobody's, in the stream when this returns.

@@ -1,5 +1,6 @@
 //! A PostgreSQL cluster of a test, with the configuration that is deployed. It refuses root: as root it runs as `postgres`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -39,7 +40,16 @@ impl Postgres {
 
     /// For an administrator, as Ward is configured.
     pub fn url(&self) -> String {
-        url(self.port, "postgres")
+        self.url_by(self.port)
+    }
+
+    /// The same, by another port that leads to it.
+    pub fn url_by(&self, port: u16) -> String {
+        url(port, "postgres")
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Connections to a service's database that may do anything.

@@ -31,6 +31,12 @@ impl Rest {
         Self { client, base, token: None }
     }
 
+    /// A client that makes a new connection for each request.
+    pub fn unpooled(&self) -> Self {
+        let client = Client::builder().timeout(Duration::from_secs(20)).pool_max_idle_per_host(0).build().unwrap();
+        Self { client, ..self.clone() }
+    }
+
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }

@@ -128,6 +128,18 @@ impl Server {
         within(bound, &format!("{name} ends"), async || child.try_wait().unwrap()).await
     }
 
+    /// Another process of the same recipe, beside this one.
+    pub fn twin(&self) -> Self {
+        Self::start(self.recipe.clone())
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn until_ended(&mut self, bound: Duration) -> ExitStatus {
+        let name = self.recipe.name.clone();
+        let mut child = self.child.take().unwrap_or_else(|| panic!("{name} does not run"));
+        within(bound, &format!("{name} ends by itself"), async || child.try_wait().unwrap()).await
+    }
+
     /// Stops it in the middle of what it does, as a machine that hangs.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

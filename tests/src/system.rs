@@ -15,6 +15,7 @@ use ward_proto::call::{ce, header, subject};
 
 use crate::grpc::Billing;
 use crate::kafka::Kafka;
+use crate::link::Link;
 use crate::machine::{component, repository, room};
 use crate::nats::Nats;
 use crate::postgres::Postgres;
@@ -34,7 +35,13 @@ pub struct Plan {
     stranger: Option<Stranger>,
     bridge: bool,
     kafka: bool,
+    cluster: bool,
+    linked: bool,
     environment: Environment,
+    /// Settings of one host, by its place.
+    own: Vec<(usize, String, String)>,
+    /// Of the configuration files of all hosts: a service and its `hosts`.
+    placements: Vec<(&'static str, String)>,
 }
 
 /// A component in a folder of its own, with what it asks for in its `service.toml`.
@@ -121,6 +128,30 @@ impl Plan {
         self
     }
 
+    /// A setting of one host alone, by its place.
+    pub fn set_on(mut self, host: usize, name: &str, value: impl ToString) -> Self {
+        self.own.push((host, name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// `[services.SERVICE] hosts = …`, as TOML.
+    pub fn placed(mut self, service: &'static str, hosts: &str) -> Self {
+        self.placements.push((service, hosts.to_owned()));
+        self
+    }
+
+    /// With three nats-servers, and three copies of everything.
+    pub fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self.set("WARD_NATS_REPLICAS", 3)
+    }
+
+    /// The last host reaches NATS and PostgreSQL by links that can be cut.
+    pub fn linked(mut self) -> Self {
+        self.linked = true;
+        self
+    }
+
     pub async fn start(self) -> System {
         let room = room().await;
         self.start_in(Some(room)).await
@@ -128,7 +159,9 @@ impl Plan {
 
     async fn start_in(self, room: Option<OwnedSemaphorePermit>) -> System {
         let kafka = async { if self.kafka { Some(Kafka::start().await) } else { None } };
-        let (postgres, nats, kafka) = tokio::join!(Postgres::start(), Nats::start(), kafka);
+        let nats = async { if self.cluster { Nats::cluster().await } else { vec![Nats::start().await] } };
+        let (postgres, mut servers, kafka) = tokio::join!(Postgres::start(), nats, kafka);
+        let (nats, nodes) = (servers.remove(0), servers);
         let folder = folder();
         let environment = self
             .environment
@@ -142,7 +175,9 @@ impl Plan {
             bridge: None,
             kafka,
             nats,
+            nodes,
             postgres,
+            links: None,
             services: self.services,
             stranger: self.stranger.as_ref().map(|stranger| stranger.name.clone()),
             environment,
@@ -154,7 +189,16 @@ impl Plan {
         system.command(&["provision"]).await;
         for (place, services) in self.hosts.iter().enumerate() {
             let name = format!("host-{}", place + 1);
-            let host = Host::start(&name, services, &system.environment, system.folder.path()).await;
+            let own = self.own.iter().filter(|(host, _, _)| *host == place);
+            let mut environment = own.fold(system.environment.clone(), |all, (_, name, value)| all.with(name, value));
+            if self.linked && place + 1 == self.hosts.len() {
+                let links = Links::to(&system.nats, &system.postgres).await;
+                environment = environment
+                    .with("WARD_NATS_URL", format!("nats://127.0.0.1:{}", links.nats.port()))
+                    .with("WARD_DATABASE_URL", system.postgres.url_by(links.database.port()));
+                system.links = Some(links);
+            }
+            let host = Host::start(&name, services, &self.placements, &environment, system.folder.path()).await;
             system.hosts.push(host);
         }
         let strange = self.stranger.map(|stranger| (stranger.name.clone(), stranger.artifact()));
@@ -180,7 +224,10 @@ pub struct System {
     pub bridge: Option<Bridge>,
     pub kafka: Option<Kafka>,
     pub nats: Nats,
+    /// The other servers of the cluster.
+    pub nodes: Vec<Nats>,
     pub postgres: Postgres,
+    links: Option<Links>,
     /// Those of the operator's configuration.
     services: Vec<&'static str>,
     stranger: Option<String>,
@@ -189,6 +236,18 @@ pub struct System {
     tokens: Mutex<HashMap<String, String>>,
     is_ended: bool,
     _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The ways of the last host to its servers.
+pub struct Links {
+    pub nats: Link,
+    pub database: Link,
+}
+
+impl Links {
+    async fn to(nats: &Nats, postgres: &Postgres) -> Self {
+        Self { nats: Link::to(nats.address()).await, database: Link::to(postgres.address()).await }
+    }
 }
 
 impl System {
@@ -210,6 +269,10 @@ impl System {
             stranger: None,
             bridge: false,
             kafka: false,
+            cluster: false,
+            linked: false,
+            own: Vec::new(),
+            placements: Vec::new(),
             environment: Environment::default(),
         };
         // Compiled components are the same for all tests.
@@ -262,6 +325,11 @@ impl System {
     /// An administrator's connections to a service's database.
     pub async fn database(&self, service: &str) -> PgPool {
         self.postgres.database(service).await
+    }
+
+    /// The links of the last host.
+    pub fn links(&self) -> &Links {
+        self.links.as_ref().expect("the test asked for links")
     }
 
     /// A directory for the test's own files.

@@ -41,7 +41,8 @@ const LETTERS: &str = r#"
 "#;
 
 /// The configuration that is deployed, with these services of it; `hostile` and `letters` may be among them.
-pub fn configuration(services: &[&str]) -> String {
+/// Placements are services with their `hosts`.
+pub fn configuration(services: &[&str], placements: &[(&str, String)]) -> String {
     let text = std::fs::read_to_string(repository().join("deploy/ward.toml")).unwrap();
     let mut table: toml::Table = text.parse().unwrap();
     let toml::Value::Table(all) = &mut table["services"] else { panic!("deploy/ward.toml has no services") };
@@ -49,6 +50,12 @@ pub fn configuration(services: &[&str]) -> String {
     all.insert("letters".to_owned(), toml::from_str(LETTERS).unwrap());
     all.retain(|name, _| services.contains(&name));
     assert_eq!(all.len(), services.len(), "not all of {services:?} are known");
+    for (service, hosts) in placements {
+        let hosts: toml::Table = format!("hosts = {hosts}").parse().unwrap();
+        if let Some(toml::Value::Table(service)) = all.get_mut(*service) {
+            service.extend(hosts);
+        }
+    }
     table.to_string()
 }
 
@@ -66,14 +73,20 @@ pub struct Host {
 
 impl Host {
     /// Returns when its gateway answers; the services may still be missing.
-    pub async fn start(name: &str, services: &[&'static str], environment: &Environment, folder: &Path) -> Self {
+    pub async fn start(
+        name: &str,
+        services: &[&'static str],
+        placements: &[(&str, String)],
+        environment: &Environment,
+        folder: &Path,
+    ) -> Self {
         let address = format!("127.0.0.1:{}", port());
         let environment = environment
             .clone()
             .with("WARD_HOST_NAME", name)
             .with("WARD_GATEWAY_LISTEN", &address)
             .with("WARD_GATEWAY_PUBLIC_URL", format!("http://{address}"));
-        let recipe = ward(name, &["host"], &configuration(services), &environment, folder);
+        let recipe = ward(name, &["host"], &configuration(services, placements), &environment, folder);
         let mut host = Self { server: Server::start(recipe), services: services.to_vec(), address };
         host.until_alive().await;
         host
@@ -83,6 +96,13 @@ impl Host {
     pub async fn start_again(&mut self) {
         self.server.start_again();
         self.until_alive().await;
+    }
+
+    /// Starts another process with the same settings, which takes the gateway over. Returns when the one before has ended.
+    pub async fn replace(&mut self) -> ExitStatus {
+        let successor = self.server.twin();
+        let mut before = std::mem::replace(&mut self.server, successor);
+        before.until_ended(Duration::from_secs(25)).await
     }
 
     /// Where its gateway listens.
@@ -134,7 +154,7 @@ impl Bridge {
         let (listen, grpc) = (format!("127.0.0.1:{}", port()), format!("127.0.0.1:{}", port()));
         let environment =
             environment.clone().with("WARD_BRIDGE_LISTEN", &listen).with("WARD_BRIDGE_GRPC_LISTEN", &grpc);
-        let file = write(folder, "bridge", &configuration(&services()));
+        let file = write(folder, "bridge", &configuration(&services(), &[]));
         let recipe = Recipe::new("bridge", program("ward-bridge"), folder).argument("--config").argument(file);
         let recipe = Recipe { environment: environment.0, ..recipe };
         let status = Rest::new(format!("http://{listen}"));
@@ -191,7 +211,7 @@ pub async fn command(
     folder: &Path,
 ) -> Output {
     let name = crate::unique("command");
-    let recipe = ward(&name, arguments, &configuration(services), environment, folder);
+    let recipe = ward(&name, arguments, &configuration(services, &[]), environment, folder);
     let input = input.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut command = recipe.command();
@@ -208,7 +228,7 @@ pub async fn command(
 /// Starts a command that goes on until it is stopped; its log has all that it says.
 pub fn running(arguments: &[&str], services: &[&str], environment: &Environment, folder: &Path) -> Server {
     let name = crate::unique("command");
-    Server::start(ward(&name, arguments, &configuration(services), environment, folder))
+    Server::start(ward(&name, arguments, &configuration(services, &[]), environment, folder))
 }
 
 /// Runs a script of bash in `here`, with the operator's environment.

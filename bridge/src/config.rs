@@ -39,7 +39,7 @@ pub struct Nats {
     pub credentials_file: String,
     /// Copies of what the bridge keeps on NATS: the mirror's position.
     pub replicas: usize,
-    pub ping_interval_s: u64,
+    pub ping_interval_ms: u64,
 }
 
 /// What a valid token says. The keys come from the host.
@@ -167,7 +167,7 @@ impl Config {
 
 impl Nats {
     pub fn ping_interval(&self) -> Duration {
-        Duration::from_secs(self.ping_interval_s)
+        Duration::from_millis(self.ping_interval_ms)
     }
 }
 

@@ -4,11 +4,11 @@ mod background;
 mod openings;
 mod questions;
 
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use ward_telemetry::Recorder;
@@ -18,7 +18,7 @@ use self::openings::Opener;
 use crate::artifacts::{Artifacts, PublicKey};
 use crate::bus::Bus;
 use crate::calls::client::Client;
-use crate::calls::worker::{Workers, drained};
+use crate::calls::worker::Workers;
 use crate::capabilities::HostServices;
 use crate::config::Config;
 use crate::engine::{Compiler, Engine, Turns};
@@ -26,10 +26,12 @@ use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
 use crate::services::{Finding, Notices, Service, Services, Supervisor, Swapper};
 use crate::store::RoleSecret;
+use crate::takeover;
 
 /// A running host.
 pub struct App {
@@ -93,10 +95,11 @@ impl App {
                 development: config.is_development(),
             },
             workers: Workers::new(bus.clone(), host.clone(), config.calls.clone(), recorder.clone()),
-            consumers: Consumers::new(bus.clone(), config.events.clone(), recorder.clone()),
+            consumers: Arc::new(Consumers::new(bus.clone(), config.events.clone(), recorder.clone())),
             notices: Notices { bus: bus.clone(), host: host.clone() },
             changed: changed_sender,
         });
+        let presence = Arc::new(Presence::new(bus.clone(), host.clone(), config.host.labels.clone()));
         let metrics = Arc::new(Metrics::new(&recorder));
         let gateway = Gateway::new(Parts {
             config: config.http.clone(),
@@ -120,6 +123,7 @@ impl App {
             metrics,
             recorder,
             logs,
+            presence,
         };
         Ok(Self { background, gateway, changed, findings, news })
     }
@@ -127,42 +131,49 @@ impl App {
     /// Serves until `shutdown` ends, then drains within `host.drain_s`.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
         self.check_sizes()?;
-        let listen = &self.background.config.gateway.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| {
-            format!("cannot listen on {listen}: set gateway.listen (WARD_GATEWAY_LISTEN) to an address that is free")
-        })?;
+        let config = self.background.config.clone();
+        let (listener, predecessor) = takeover::listen(&config.gateway.listen, &config.host.takeover_socket).await?;
         self.announce(&listener)?;
         self.background.supervisor.look_ahead().await?;
         self.background.clone().begin(self.news);
         tokio::spawn(self.gateway.clone().follow(self.changed));
         tokio::spawn(self.background.supervisor.clone().run(self.findings));
 
-        let drain = Duration::from_secs(self.background.config.host.drain_s);
+        let drain = Duration::from_secs(config.host.drain_s);
+        let mut shutdown = Box::pin(shutdown);
+        if predecessor.is_some() {
+            let came_up = tokio::select! {
+                came_up = up(&self.gateway, config.host.takeover_wait_s) => came_up,
+                () = &mut shutdown => Err(anyhow::anyhow!("stopped before everything served")),
+            };
+            if let Err(error) = came_up {
+                let until = Instant::now() + drain;
+                let _ = tokio::join!(self.background.stop_events(until), self.background.hand_over_places());
+                self.background.stop_calls(until).await;
+                return Err(error);
+            }
+        }
         let (begun, began_closing) = tokio::sync::oneshot::channel();
+        let held = listener.as_fd().try_clone_to_owned()?;
         let closing = async move {
-            shutdown.await;
+            tokio::select! {
+                () = shutdown => {}
+                () = replaced(&config.host.takeover_socket, held) => {}
+            }
             let _ = begun.send(());
         };
         // Half of the time for the gateway; the other half for calls of other hosts, which are taken until the end.
         let serving = tokio::spawn(self.gateway.clone().serve(listener, drain / 2, closing));
+        if let Some(predecessor) = predecessor {
+            predecessor.dismiss().await;
+        }
         let _ = began_closing.await;
         tracing::info!("shutting down: finishing what is under way");
         let until = Instant::now() + drain;
-        let services = self.background.services.all();
-        let stopping = services.iter().map(|service| self.background.supervisor.consumers.stop(service));
-        let events = tokio::time::timeout_at(until.into(), join_all(stopping));
         // The gateway's last requests may need the services of this very host.
-        let _ = tokio::join!(serving, events);
-        for service in &services {
-            self.background.supervisor.workers.stop(service).await;
-        }
-        let left = drained(services.iter(), until).await;
-        self.background.bus.flush().await;
-        self.background.recorder.flush().await;
-        for database in services.iter().filter_map(|service| service.database.as_ref()) {
-            let _ = tokio::time::timeout(Duration::from_millis(500), database.close()).await;
-        }
-        tracing::info!(left, "stopped");
+        let (events, places) = (self.background.stop_events(until), self.background.hand_over_places());
+        let _ = tokio::join!(serving, events, places);
+        self.background.stop_calls(until).await;
         Ok(())
     }
 
@@ -213,6 +224,34 @@ impl App {
             profile = ?self.background.config.profile,
             "unsigned artifacts are loaded: artifacts.trusted_keys is empty, so whoever may write to NATS decides what runs"
         );
+    }
+}
+
+/// Returns when everything that shall run serves, so that the host before may end.
+async fn up(gateway: &Gateway, bound_s: u64) -> anyhow::Result<()> {
+    let until = Instant::now() + Duration::from_secs(bound_s);
+    loop {
+        let missing = gateway.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < until,
+            "not everything serves after {bound_s} s (host.takeover_wait_s), so the host before goes on: {}",
+            serde_json::to_string(&missing)?
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns when another host has taken the gateway over.
+async fn replaced(socket: &Path, listener: OwnedFd) {
+    match takeover::offer(socket, listener).await {
+        Ok(()) => tracing::info!("another host has taken the gateway over"),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "no host can take the gateway over from this one");
+            std::future::pending().await
+        }
     }
 }
 

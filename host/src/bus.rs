@@ -51,6 +51,9 @@ pub enum NoReply {
     Lost,
 }
 
+/// How long one server of several may take to answer before the next is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
@@ -78,7 +81,8 @@ impl Bus {
         }
         let client = options
             .name(name)
-            .ping_interval(Duration::from_secs(config.ping_interval_s))
+            .ping_interval(Duration::from_millis(config.ping_interval_ms))
+            .connection_timeout(CONNECT_PATIENCE)
             .request_timeout(None)
             .reconnect_delay_callback(|attempts| Duration::from_millis(100 * attempts.min(20) as u64))
             .event_callback(move |event| report(event, disconnect.clone()))

@@ -11,6 +11,7 @@ pub mod events;
 pub mod examples;
 pub mod history;
 pub mod host;
+pub mod hosts;
 pub mod inspect;
 pub mod keys;
 pub mod logs;

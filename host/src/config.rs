@@ -5,6 +5,7 @@
 
 mod services;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use ward_telemetry::Telemetry;
 
 use crate::artifacts::PublicKey;
 
-pub use services::{Capability, Grants, Limits, ServiceConfig, ServiceName};
+pub use services::{Capability, Grants, Limits, Placement, ServiceConfig, ServiceName};
 
 /// Everything that the host is told.
 #[derive(Debug, Clone)]
@@ -55,8 +56,11 @@ pub enum Profile {
 #[serde(deny_unknown_fields)]
 pub struct Host {
     pub name: String,
+    pub labels: BTreeSet<String>,
     pub cache_dir: PathBuf,
     pub drain_s: u64,
+    pub takeover_socket: PathBuf,
+    pub takeover_wait_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -81,7 +85,7 @@ pub struct Nats {
     pub url: String,
     pub credentials_file: String,
     pub replicas: usize,
-    pub ping_interval_s: u64,
+    pub ping_interval_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -93,6 +97,15 @@ pub struct Database {
     pub readers: u32,
     pub acquire_timeout_ms: u64,
     pub statement_timeout_ms: u64,
+    pub check: DatabaseCheck,
+}
+
+/// When a service's database counts as lost to this host.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseCheck {
+    pub pause_ms: u64,
+    pub timeout_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -130,6 +143,8 @@ pub struct Http {
     pub live_streams: usize,
     pub live_pause_ms: u64,
     pub pin_generation: bool,
+    pub hedge_ms: u64,
+    pub hedges: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -295,6 +310,16 @@ impl Config {
 
     pub fn is_development(&self) -> bool {
         self.profile == Profile::Development
+    }
+}
+
+impl DatabaseCheck {
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(self.pause_ms)
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
     }
 }
 

@@ -11,6 +11,7 @@ mod documents;
 mod exchange;
 mod forward;
 mod health;
+mod hedge;
 mod limits;
 mod live;
 mod problem;
@@ -53,8 +54,9 @@ pub struct Gateway {
     pub recorder: Recorder,
     rate: RateLimit,
     requests: Semaphore,
+    hedges: Semaphore,
     streams: Arc<Semaphore>,
-    /// True once the host shuts down; streams end then.
+    /// True once the host shuts down; streams end then, and connections with their next answer.
     closing: watch::Sender<bool>,
 }
 
@@ -75,6 +77,7 @@ impl Gateway {
         let gateway = Self {
             rate: RateLimit::new(&parts.config),
             requests: Semaphore::new(parts.config.concurrency),
+            hedges: Semaphore::new(parts.config.hedges),
             streams: Arc::new(Semaphore::new(parts.config.live_streams)),
             closing: watch::channel(false).0,
             routes: ArcSwap::from_pointee(RouteTable::default()),
@@ -123,12 +126,12 @@ impl Gateway {
     /// Serves until `shutdown` ends, then finishes what is under way, at most for `drain`.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, drain: Duration, shutdown: impl Future<Output = ()>) {
         let connections = self.config.connections;
-        let gateway = self.clone();
+        let (gateway, is_closing) = (self.clone(), self.closing.subscribe());
         let closing = async move {
             shutdown.await;
             gateway.closing.send_replace(true);
         };
-        server::serve(listener, router(self), connections, drain, closing).await;
+        server::serve(listener, router(self), connections, drain, closing, is_closing).await;
     }
 }
 

@@ -62,8 +62,10 @@ enum Command {
     Rollback(commands::deploy::RollbackArguments),
     /// Show what was deployed of a service, by whom, and why it ended.
     History(commands::history::Arguments),
-    /// Show what runs on which host.
+    /// Show what runs on which host, and how much it did over the last ten seconds.
     Ps(commands::ps::Arguments),
+    /// Show the hosts.
+    Hosts(commands::hosts::Arguments),
     /// Call a function of a service, with JSON.
     Call(commands::call::Arguments),
     /// Show what hosts and components have logged, and follow it.
@@ -139,6 +141,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Call(options) => commands::call::run(&config, options).await,
         Command::Logs(options) => commands::logs::run(&config, options).await,
         Command::Trace(options) => commands::trace::run(&config, options).await,
+        Command::Hosts(options) => commands::hosts::run(&config, options).await,
         Command::Events(command) => commands::events::run(&config, command).await,
         Command::User(command) => commands::user::run(&config, command).await,
         Command::Keys(command) => commands::keys::run(&config, command),

@@ -139,6 +139,9 @@ fn gauges(text: &mut String, statuses: &[ServiceStatus]) {
     gauge("generation_quarantines", "How often the generation was put into quarantine", "counter", &|status| {
         status.quarantines
     });
+    gauge("attending", "1 while this host takes calls", "gauge", &|status| {
+        u64::from(status.serving.is_some() && status.away.is_none())
+    });
     gauge("generation", "The generation that serves", "gauge", &|status| {
         status.serving.as_ref().map_or(0, |serving| serving.generation)
     });

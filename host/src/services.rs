@@ -16,13 +16,16 @@
 //! one before, which is possible because a failed call has left nothing behind. Start reading at `desired`, then `supervisor`
 //! and `swap`.
 
+mod attendance;
 pub mod desired;
 mod durations;
 mod functions;
 mod generation;
 mod lineup;
 mod notice;
+mod placement;
 mod quarantine;
+mod rates;
 mod registry;
 mod service;
 mod status;
@@ -30,11 +33,13 @@ mod supervisor;
 mod swap;
 mod watch;
 
+pub use attendance::{Attendance, Away};
 pub use functions::FunctionStatus;
 pub use generation::{Generation, Matched};
 pub use lineup::Lineup;
 pub use notice::Notices;
 pub use quarantine::{Change, Quarantine, Resting};
+pub use rates::Recent;
 pub use registry::Services;
 pub use service::{Finding, Place, Service, Standing};
 pub use status::{HostStatus, ServiceStatus, Serving, State};

@@ -98,6 +98,7 @@ pub mod subject {
     /// Where hosts publish lines while somebody follows.
     pub const LOG: &str = "ward.log";
     pub const PING: &str = "ward.ping";
+    pub const PRESENCE: &str = "ward.presence";
     pub const EVENT_STREAM: &str = "WARD_EVENTS";
     pub const DEAD_STREAM: &str = "WARD_DEAD";
 }

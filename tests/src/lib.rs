@@ -70,6 +70,11 @@ pub fn within<T>(bound: Duration, what: &str, mut probe: impl AsyncFnMut() -> Op
     }
 }
 
+/// Waits until so long after an event, where a bound is what is tested.
+pub async fn passed(event: std::time::Instant, bound: Duration) {
+    tokio::time::sleep_until((event + bound).into()).await;
+}
+
 /// A text that no other test uses, for names and addresses.
 pub fn unique(stem: &str) -> String {
     format!("{stem}-{}", uuid::Uuid::new_v4().simple())

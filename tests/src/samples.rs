@@ -42,11 +42,6 @@ impl Samples {
         self.load.goes_on_for(more).await;
     }
 
-    /// Goes on until so long after `event`.
-    pub async fn until(&self, event: Instant, bound: Duration) {
-        tokio::time::sleep_until((event + bound).into()).await;
-    }
-
     pub async fn end(self) -> Vec<Sample> {
         self.load.end().await;
         Arc::try_unwrap(self.taken).unwrap().into_inner().unwrap()

@@ -233,7 +233,7 @@ pub fn running(arguments: &[&str], services: &[&str], environment: &Environment,
 
 /// Runs a script of bash in `here`, with the operator's environment.
 pub async fn shell(script: &str, services: &[&str], environment: &Environment, here: &Path, folder: &Path) -> Output {
-    let file = write(folder, "shell", &configuration(services));
+    let file = write(folder, "shell", &configuration(services, &[]));
     let tools = [program("ward").parent().unwrap().to_owned(), repository().join(".ward/tools")];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path))).unwrap();

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use ward_proto::call::subject;
 use ward_telemetry::Recorder;
 
 use super::questions::Questions;
 use crate::bus::{Bus, BusError, Headers};
+use crate::calls::worker::drained;
 use crate::config::{self, Config};
 use crate::events::{Relay, Wakes};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 use crate::security::Tokens;
 use crate::services::{HostStatus, Service, ServiceStatus, Services, Supervisor};
 use crate::store::housekeep;
@@ -22,6 +25,10 @@ use crate::store::housekeep;
 const KEYS_PAUSE: Duration = Duration::from_secs(2);
 const METRICS_PAUSE: Duration = Duration::from_secs(5);
 const HOUSEKEEPING_PAUSE: Duration = Duration::from_secs(3600);
+/// How long the connections to a database may take to close.
+const DATABASE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long others have to begin with what was placed on a host that ends.
+const HANDOVER: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
 pub(super) struct Background {
@@ -36,6 +43,7 @@ pub(super) struct Background {
     pub metrics: Arc<Metrics>,
     pub recorder: Recorder,
     pub logs: Logs,
+    pub presence: Arc<Presence>,
 }
 
 impl Background {
@@ -47,6 +55,7 @@ impl Background {
                 background.begin_for(&service);
             }
         });
+        tokio::spawn(reported("presence", self.presence.clone().run()));
         tokio::spawn(reported("wakes", self.wakes.clone().hear()));
         let supervisor = self.supervisor.clone();
         tokio::spawn(reported("cancellations", async move { supervisor.workers.hear_cancellations().await }));
@@ -64,7 +73,38 @@ impl Background {
         tokio::spawn(self.observe());
     }
 
+    /// Offers nothing any more, and leaves those who are to run instead what is placed here the time to begin.
+    pub async fn hand_over_places(&self) {
+        self.presence.leave().await;
+        if self.services.all().iter().any(|service| service.config.placement.count > 0) {
+            tokio::time::sleep(HANDOVER).await;
+        }
+    }
+
+    /// Takes no more events, and finishes those in work, at most until `until`.
+    pub async fn stop_events(&self, until: Instant) {
+        let services = self.services.all();
+        let stopping = services.iter().map(|service| self.supervisor.consumers.stop(service));
+        let _ = tokio::time::timeout_at(until.into(), join_all(stopping)).await;
+    }
+
+    /// Takes no more calls, finishes those in work, at most until `until`, and closes what they used.
+    pub async fn stop_calls(&self, until: Instant) {
+        let services = self.services.all();
+        for service in &services {
+            self.supervisor.workers.stop(service).await;
+        }
+        let left = drained(services.iter(), until).await;
+        self.bus.flush().await;
+        self.recorder.flush().await;
+        for database in services.iter().filter_map(|service| service.database.as_ref()) {
+            let _ = tokio::time::timeout(DATABASE_PATIENCE, database.close()).await;
+        }
+        tracing::info!(left, "stopped");
+    }
+
     fn begin_for(&self, service: &Arc<Service>) {
+        tokio::spawn(self.supervisor.clone().attend(service.clone(), self.presence.clone()));
         if service.database.is_none() {
             return;
         }
@@ -101,6 +141,8 @@ impl Background {
             gateway: self.config.gateway.listen.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_s: self.began.elapsed().as_secs(),
+            labels: self.config.host.labels.iter().cloned().collect(),
+            memory_bytes: resident_bytes(),
             services: self.services.all().iter().map(|service| ServiceStatus::of(service)).collect(),
         }
     }
@@ -126,6 +168,14 @@ impl Background {
             }
         }
     }
+}
+
+/// Resident memory of this process; 0 where the kernel does not say.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }
 
 async fn reported(what: &'static str, work: impl Future<Output = Result<(), BusError>>) {

@@ -45,10 +45,11 @@ impl Workers {
         Self { shared: Arc::new(shared), running: tokio::sync::Mutex::default() }
     }
 
-    /// Takes calls for a service, if it is not done yet. Returns when the subscription is in place.
+    /// Takes calls for a service, unless it is done already, or the service is away from this host. Returns when the
+    /// subscription is in place.
     pub async fn ensure(&self, service: &Arc<Service>) -> Result<(), BusError> {
         let mut running = self.running.lock().await;
-        if running.contains_key(&service.name) {
+        if running.contains_key(&service.name) || service.attendance.away().is_some() {
             return Ok(());
         }
         let (bus, name) = (&self.shared.bus, service.name.as_str());

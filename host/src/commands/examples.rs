@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("dev", &["ward dev components/stock"]),
     ("rollback", &["ward rollback stock", "ward rollback stock --reason 'slow since noon'"]),
     ("ps", &["ward ps", "ward ps --json | jq '.[].services[].service'"]),
+    ("hosts", &["ward hosts", "WARD_NATS_URL=nats://n1.internal:4222 ward hosts --json"]),
     ("user add", &["ward user add ann@example.com --role ADMIN < password"]),
     ("keys rotate", &["ward keys rotate"]),
     ("keys artifact new", &["ward keys artifact new release.pem"]),

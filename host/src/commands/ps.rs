@@ -8,7 +8,7 @@ use ward_proto::call::subject;
 
 use crate::bus::{Bus, BusError};
 use crate::config::Config;
-use crate::services::{HostStatus, ServiceStatus};
+use crate::services::{Away, HostStatus, ServiceStatus, Serving, State};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,33 +28,63 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         println!("no host answers");
     }
     println!(
-        "{:<20} {:<12} {:<10} {:>10} {:<14} {:>9} {:>10} {:>9}",
-        "HOST", "SERVICE", "STATE", "GENERATION", "DIGEST", "IN FLIGHT", "CALLS", "FAILURES"
+        "{:<20} {:<12} {:<11} {:>10} {:<12} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8}",
+        "HOST",
+        "SERVICE",
+        "STATE",
+        "GENERATION",
+        "DIGEST",
+        "CALLS/S",
+        "ERRORS/S",
+        "P99",
+        "IN FLIGHT",
+        "CALLS",
+        "FAILURES"
     );
     for host in &hosts {
         for service in &host.services {
-            println!("{}", line(&host.host, service));
+            lines(&host.host, service).iter().for_each(|line| println!("{line}"));
         }
     }
     Ok(())
 }
 
-fn line(host: &str, status: &ServiceStatus) -> String {
-    let resting = status.quarantined_ms.map(|left| format!("  crashed too often, tried again in {left} ms"));
-    let state = match resting {
-        Some(_) => "quarantine".to_owned(),
-        None => format!("{:?}", status.state).to_lowercase(),
+/// One for what serves, and one for a canary beside it.
+fn lines(host: &str, status: &ServiceStatus) -> Vec<String> {
+    let state = match (status.away, status.quarantined_ms) {
+        (Some(Away::Elsewhere), _) => "elsewhere".to_owned(),
+        (Some(Away::NoDatabase), _) => "no-database".to_owned(),
+        (None, Some(_)) => "quarantine".to_owned(),
+        (None, None) => format!("{:?}", status.state).to_lowercase(),
     };
-    let head = format!("{host:<20} {:<12} {state:<10}", status.service);
-    match &status.serving {
-        None => format!("{head} {:>10}  {}", "-", status.reason),
-        Some(serving) => {
-            let digest = serving.digest.get(..12).unwrap_or_default();
-            let counts = format!("{:>9} {:>10} {:>9}", status.in_flight, serving.calls, serving.failures);
-            let note = if state == "running" { String::new() } else { format!("  {}", status.reason) };
-            let note = resting.unwrap_or(note);
-            format!("{head} {:>10} {digest:<14} {counts}{note}", serving.generation)
-        }
+    let head = format!("{host:<20} {:<12} {state:<11}", status.service);
+    let Some(serving) = &status.serving else { return vec![format!("{head} {:>10}  {}", "-", status.reason)] };
+    let note = note(status).map(|note| format!("  {note}")).unwrap_or_default();
+    let mut lines = vec![format!("{head} {}{note}", numbers(serving, &status.in_flight.to_string()))];
+    if let Some(canary) = &status.canary {
+        let state = format!("canary {}%", canary.percent);
+        // What is in flight is counted for the service as a whole.
+        lines.push(format!("{host:<20} {:<12} {state:<11} {}", status.service, numbers(canary, "")));
+    }
+    lines
+}
+
+fn numbers(serving: &Serving, in_flight: &str) -> String {
+    let digest = serving.digest.get(..12).unwrap_or_default();
+    let recent = &serving.recent;
+    let p99 = format!("{:.1} ms", recent.p99_ms);
+    let rates = format!("{:>8.1} {:>8.1} {p99:>9}", recent.calls_per_s, recent.failures_per_s);
+    let counts = format!("{in_flight:>9} {:>9} {:>8}", serving.calls, serving.failures);
+    format!("{:>10} {digest:<12} {rates} {counts}", serving.generation)
+}
+
+/// Why it is not simply running.
+fn note(status: &ServiceStatus) -> Option<String> {
+    match (status.away, status.quarantined_ms) {
+        (Some(away), _) => Some(away.reason().to_owned()),
+        (None, Some(left)) => Some(format!("crashed too often, tried again in {left} ms")),
+        (None, None) if status.state == State::Running => None,
+        (None, None) => Some(status.reason.clone()),
     }
 }
 

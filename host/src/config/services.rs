@@ -37,6 +37,7 @@ pub struct ServiceConfig {
     pub name: ServiceName,
     pub grants: Grants,
     pub limits: Limits,
+    pub placement: Placement,
     pub settings: Arc<BTreeMap<String, String>>,
 }
 
@@ -101,6 +102,16 @@ pub struct Grants {
     pub call: BTreeSet<String>,
 }
 
+/// Which hosts run a service, `hosts = { label = "…", count = … }`. Without a word all do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Placement {
+    /// Only hosts with this label (`host.labels`); empty for all.
+    pub label: String,
+    /// So many of them, if there are so many; 0 for all.
+    pub count: usize,
+}
+
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -141,6 +152,8 @@ struct Written {
     #[serde(default)]
     settings: BTreeMap<String, String>,
     #[serde(default)]
+    hosts: Placement,
+    #[serde(default)]
     limits: toml::Table,
 }
 
@@ -171,5 +184,6 @@ fn service(settings: &Settings, section: &str, name: &str) -> Result<ServiceConf
     let mut limits: toml::Table = settings.section("limits")?;
     limits.extend(written.limits);
     let limits = limits.try_into().map_err(|error: toml::de::Error| invalid(error.message().to_owned()))?;
-    Ok(ServiceConfig { name: service_name, grants, limits, settings: Arc::new(written.settings) })
+    let (placement, settings) = (written.hosts, Arc::new(written.settings));
+    Ok(ServiceConfig { name: service_name, grants, limits, placement, settings })
 }

@@ -57,11 +57,14 @@ impl Consumers {
         Self { bus, config: Arc::new(config), recorder, running: tokio::sync::Mutex::default() }
     }
 
-    /// Brings the subscriptions to those of the generation that serves.
+    /// Brings the subscriptions to those of the generation that serves, unless the service is away from this host.
     pub async fn ensure(&self, service: &Arc<Service>) {
         let Some(generation) = service.current() else { return };
         let wanted = &generation.plugin.description.subscriptions;
         let mut running = self.running.lock().await;
+        if service.attendance.away().is_some() {
+            return;
+        }
         let surplus = running.extract_if(.., |(owner, name), consumer| {
             let is_wanted = wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types);
             *owner == service.name.as_str() && !is_wanted

@@ -84,6 +84,12 @@ impl Prepared {
         Self { call, headers: self.headers.clone() }
     }
 
+    /// The same request as another call with the same end, under an id of its own.
+    pub fn twin(&self) -> Self {
+        let call = Call { id: envelope::new_id(), ..self.call.clone() };
+        Self { call, headers: self.headers.clone() }
+    }
+
     pub async fn send(self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
         let Self { call, headers } = self;
         let is_pinned = headers.get(header::GENERATION).is_some();

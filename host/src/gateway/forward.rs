@@ -13,7 +13,7 @@ use ward_telemetry::Hop;
 use super::exchange::{Prepared, response};
 use super::problem::{self, Problem};
 use super::routes::{Entry, Found};
-use super::{Gateway, access, live};
+use super::{Gateway, access, hedge, live};
 
 pub async fn forward(
     State(gateway): State<Arc<Gateway>>,
@@ -76,6 +76,7 @@ async fn exchange(
     if entry.live {
         return live::stream(gateway.clone(), entry, prepared, access::bearer(request.headers()));
     }
+    let changes_nothing = request.method().is_safe();
     let head_only = request.method() == axum::http::Method::HEAD;
     let within = gateway.config.timeout();
     let exchange = async {
@@ -83,7 +84,10 @@ async fn exchange(
         // Only now: a request that is sent slowly keeps nobody else out.
         let _permit = gateway.requests.try_acquire().map_err(|_| problem::busy())?;
         let id = prepared.call.id.clone();
-        let reply = prepared.send(gateway, &entry.service, body).await?;
+        let reply = match changes_nothing {
+            true => hedge::send(prepared, gateway, &entry.service, body).await?,
+            false => prepared.send(gateway, &entry.service, body).await?,
+        };
         response(gateway, reply, head_only, &id)
     };
     tokio::time::timeout(within, Box::pin(exchange)).await.unwrap_or_else(|_| Err(problem::timed_out()))

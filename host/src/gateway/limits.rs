@@ -48,6 +48,8 @@ mod tests {
             live_streams: 1,
             live_pause_ms: 1,
             pin_generation: false,
+            hedge_ms: 1,
+            hedges: 1,
         }
     }
 

@@ -1,22 +1,29 @@
 //! The listener: connections, bounded in number and in the time that they may take to say what they want.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 /// A connection that has not sent the head of its next request by then is closed, unless it rests between two.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How long connections that rest may still be used, each for one more request. Closing them at once would meet requests that are
+/// on their way.
+const LINGER: Duration = Duration::from_millis(500);
 /// The pause after an accept that failed, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,6 +34,7 @@ pub async fn serve(
     connections: usize,
     drain: Duration,
     shutdown: impl Future<Output = ()>,
+    is_closing: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
@@ -37,7 +45,7 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer, place)) => begin(stream, peer, place, router.clone(), &graceful),
+            Ok((stream, peer, place)) => begin(stream, peer, place, router.clone(), &graceful, is_closing.clone()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -46,9 +54,28 @@ pub async fn serve(
     }
     // Nobody is kept waiting in the backlog of a host that takes no more.
     drop(listener);
+    let end = Instant::now() + LINGER;
+    while graceful.count() > 0 && Instant::now() < end {
+        tokio::time::sleep(LINGER / 20).await;
+    }
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were open for longer than the gateway waits; they are cut off");
     }
+}
+
+/// The last answer on a connection says so, and the client makes its next request elsewhere.
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    is_closing: watch::Receiver<bool>,
+) -> Result<Response, Infallible> {
+    // HTTP/2 has a message of its own for it.
+    let says_close = request.version() <= Version::HTTP_11;
+    let mut response = router.oneshot(request).await?;
+    if says_close && *is_closing.borrow() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// A place first: without one, connections wait in the backlog.
@@ -69,10 +96,11 @@ fn begin(
     place: OwnedSemaphorePermit,
     router: Router,
     graceful: &GracefulShutdown,
+    is_closing: watch::Receiver<bool>,
 ) {
-    let service = router.map_request(move |mut request: Request<Incoming>| {
+    let service = tower::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request
+        answer(router.clone(), request, is_closing.clone())
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::durations::Durations;
+use super::rates::Rates;
 use crate::capabilities::ServiceContext;
 use crate::engine::{Description, Plugin};
 use crate::store::Statements;
@@ -29,6 +30,7 @@ pub struct Generation {
     failures: AtomicU64,
     /// True once its time to finish is over.
     over: watch::Sender<bool>,
+    pub rates: Rates,
 }
 
 /// A route of this generation, and what stood in the braces.
@@ -59,6 +61,7 @@ impl Generation {
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             over: watch::channel(false).0,
+            rates: Rates::new(),
         })
     }
 
@@ -74,11 +77,12 @@ impl Generation {
     pub fn enter(&self) -> UnderWay<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self)
+        UnderWay { generation: self, began: Instant::now() }
     }
 
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        self.rates.note_failure();
     }
 
     /// Stops the calls that are still under way.
@@ -104,11 +108,15 @@ impl Generation {
     }
 }
 
-pub struct UnderWay<'a>(&'a Generation);
+pub struct UnderWay<'a> {
+    generation: &'a Generation,
+    began: Instant,
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.generation.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.generation.rates.note(self.began.elapsed());
     }
 }
 

@@ -9,9 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::lineup::{Lineup, TURN};
 use super::status::State;
-use super::{Generation, Watch};
+use super::{Attendance, Away, Generation, Watch};
 use crate::capabilities::HostServices;
-use crate::config::{ServiceConfig, ServiceName};
+use crate::config::{Placement, ServiceConfig, ServiceName};
 use crate::limits::{Limit, Refusals};
 use crate::store::{Database, WorkLimits};
 
@@ -24,6 +24,7 @@ pub struct Service {
     pub admission: Admission,
     /// How often its limits refused something, over all generations.
     pub refusals: Arc<Refusals>,
+    pub attendance: Attendance,
     lineup: ArcSwapOption<Lineup>,
     /// Held by whoever changes the lineup; those who read it never wait.
     changing: Mutex<()>,
@@ -60,6 +61,8 @@ impl Service {
     ) -> Self {
         let admission = Admission::new(config.limits.concurrency, config.limits.queue);
         let standing = Standing { revision: 0, state: State::Absent, reason: "never deployed".to_owned() };
+        // Whom it is placed on is not known yet.
+        let is_placed = config.placement != Placement::default();
         Self {
             name: config.name.clone(),
             config,
@@ -68,6 +71,7 @@ impl Service {
             reruns,
             admission,
             refusals: Arc::default(),
+            attendance: Attendance::new(is_placed.then_some(Away::Elsewhere)),
             lineup: ArcSwapOption::empty(),
             changing: Mutex::default(),
             turn: AtomicU32::new(0),

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, Quarantine, Service};
+use super::rates::Recent;
+use super::{Away, Generation, Quarantine, Service};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostStatus {
@@ -12,6 +13,11 @@ pub struct HostStatus {
     pub gateway: String,
     pub version: String,
     pub up_s: u64,
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Resident memory of the process.
+    #[serde(default)]
+    pub memory_bytes: u64,
     pub services: Vec<ServiceStatus>,
 }
 
@@ -37,6 +43,9 @@ pub struct ServiceStatus {
     /// How often the generation that serves was put into quarantine.
     #[serde(default)]
     pub quarantines: u64,
+    /// Why this host takes no calls of it, though it is loaded; none when it does.
+    #[serde(default)]
+    pub away: Option<Away>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +58,9 @@ pub struct Serving {
     pub calls: u64,
     pub failures: u64,
     pub for_s: u64,
+    /// The last ten seconds.
+    #[serde(default)]
+    pub recent: Recent,
 }
 
 /// How the last change of the desired state ended here.
@@ -82,6 +94,7 @@ impl ServiceStatus {
             serving: lineup.as_ref().map(|lineup| Serving::of(&lineup.current, 100 - percent)),
             canary: canary.map(|canary| Serving::of(&canary.generation, percent)),
             in_flight: service.admission.inside(),
+            away: service.attendance.away(),
             cut_off: service.cut_off(),
             quarantined_ms: rest.map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
             quarantines: quarantine.map_or(0, Quarantine::count),
@@ -99,6 +112,7 @@ impl Serving {
             calls: generation.calls(),
             failures: generation.failures(),
             for_s: generation.since.elapsed().as_secs(),
+            recent: generation.rates.recent(),
         }
     }
 }

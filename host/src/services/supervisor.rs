@@ -36,7 +36,7 @@ pub struct Supervisor {
     pub openings: Arc<dyn Openings>,
     pub swapper: Swapper,
     pub workers: Workers,
-    pub consumers: Consumers,
+    pub consumers: Arc<Consumers>,
     pub notices: Notices,
     /// Rung whenever another generation serves; the gateway makes its routes anew.
     pub changed: watch::Sender<()>,

@@ -19,6 +19,9 @@ pub struct Database {
     /// Ward's own tables: the relay, migrations' records, housekeeping.
     pub(super) host: PgPool,
     pub(super) owner: PgConnectOptions,
+    /// For [`super::Pulse`].
+    pub(super) pulse: PgConnectOptions,
+    pub check: config::DatabaseCheck,
     token: OnceCell<String>,
     /// Rung after each commit.
     pub committed: Notify,
@@ -37,6 +40,8 @@ impl Database {
                 .acquire_timeout(patience)
                 .connect_lazy_with(options(Role::Host)?),
             owner: options(Role::Owner)?,
+            pulse: options(Role::Host)?,
+            check: config.check.clone(),
             token: OnceCell::new(),
             committed: Notify::new(),
         })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::FromRow;
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
@@ -25,6 +26,9 @@ pub struct OutboxEvent {
 /// How long the outbox's statements may take before the link counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the holder of the right may be silent. It polls each second (`events.relay_poll_ms`), and waits for the stream for 5 s.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// Any constant will do, as long as all hosts take the same; the lock is per database.
 const RELAY_LOCK: i64 = 0x5741_5244_0001;
 
@@ -39,6 +43,9 @@ impl Outbox {
         let mut connection = database.host.acquire().await?.detach();
         // Deleting what was delivered need not survive a power loss: it would be delivered again, and recognized.
         bounded(sqlx::query("set synchronous_commit = off").execute(&mut connection)).await?;
+        // A host that hangs keeps its connection, and the lock with it; the server takes both away.
+        let limit = AssertSqlSafe(format!("set idle_session_timeout = {}", IDLE.as_millis()));
+        bounded(sqlx::query(limit).execute(&mut connection)).await?;
         Ok(Self { connection })
     }
 

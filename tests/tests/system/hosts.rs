@@ -1,8 +1,12 @@
 //! More than one host.
 
-use ward_tests::System;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 use ward_tests::clinic::{JOHN, register};
 use ward_tests::load::Load;
+use ward_tests::samples::{Samples, bad};
+use ward_tests::{System, eventually, passed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_dies_leaves_the_other_serving() {
@@ -59,5 +63,145 @@ async fn a_host_that_comes_later_runs_what_is_deployed() {
     system.hosts[0].start_again().await;
     system.hosts[0].until_ready().await;
     system.rest().login("reader@test.com").await.get("/api/patients").await.expect(200);
+    system.end().await;
+}
+
+const BOUND: Duration = Duration::from_secs(2);
+/// A call that is not sent to the wrong host is answered long before.
+const SOON: Duration = Duration::from_millis(1500);
+
+/// Whether the second host, while it cannot serve, is sent no reads of the first one after two seconds.
+async fn expect_left_alone(system: &System, break_it: impl FnOnce(&System), mend_it: impl FnOnce(&System)) {
+    let rest = system.admin().await;
+    let samples = Samples::start(4, &rest, &format!("/api/patients/{JOHN}"));
+    samples.go_on_for(50).await;
+    let broken = Instant::now();
+    break_it(system);
+    passed(broken, BOUND * 2).await;
+    let before = calls(system, 1).await;
+    mend_it(system);
+    eventually("the second host is sent calls again", async || {
+        calls(system, 1).await.filter(|calls| Some(*calls) != before)
+    })
+    .await;
+    let samples = samples.end().await;
+    let late = bad(&samples, broken + BOUND, SOON);
+    assert!(late.is_empty(), "{} of {}: {:?}", late.len(), samples.len(), late[0]);
+    // Those that it had in its hands were sent to the other one instead.
+    let failed = bad(&samples, broken, Duration::from_secs(4));
+    assert!(failed.is_empty(), "{} of {}: {:?}", failed.len(), samples.len(), failed[0]);
+}
+
+/// What `ward ps` says of a service on a host; none when the host does not answer.
+async fn status(system: &System, host: usize, service: &str) -> Option<Value> {
+    let hosts: Vec<Value> = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+    let name = format!("host-{}", host + 1);
+    let host = hosts.into_iter().find(|one| one["host"] == name)?;
+    host["services"].as_array()?.iter().find(|one| one["service"] == service).cloned()
+}
+
+async fn calls(system: &System, host: usize) -> Option<u64> {
+    status(system, host, "patient").await?["serving"]["calls"].as_u64()
+}
+
+/// The hosts that take calls of billing.
+async fn hosts_of_billing(system: &System) -> Vec<usize> {
+    let mut hosts = Vec::new();
+    for host in 0..system.hosts.len() {
+        if status(system, host, "billing").await.is_some_and(|status| status["away"].is_null()) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_hangs_is_sent_no_calls_after_two_seconds_and_comes_back() {
+    let system = System::with().hosts(2).start().await;
+    expect_left_alone(&system, |system| system.hosts[1].server.pause(), |system| system.hosts[1].server.resume()).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_cut_off_from_its_database_is_sent_no_calls_after_two_seconds_and_comes_back() {
+    let system = System::with().hosts(2).linked().start().await;
+    expect_left_alone(&system, |system| system.links().database.cut(), |system| system.links().database.mend()).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_cut_off_from_nats_is_sent_no_calls_after_two_seconds_and_comes_back() {
+    let system = System::with().hosts(2).linked().start().await;
+    let own = system.hosts[1].rest();
+    expect_left_alone(&system, |system| system.links().nats.cut(), |system| system.links().nats.mend()).await;
+    // Its own gateway says at once that it can reach nobody, and goes on afterwards.
+    system.links().nats.cut();
+    own.until("/readyz", 503).await;
+    let began = Instant::now();
+    own.post("/auth/login", json!({"email": "a@b.c", "password": "x"})).await.expect_problem(503);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    system.links().nats.mend();
+    own.until("/readyz", 200).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_is_reached_through_every_gateway_and_said_to_be_missing_when_its_hosts_hang() {
+    let plan = System::with().hosts(2).placed("billing", r#"{ label = "zone-b" }"#);
+    let system = plan.set_on(1, "WARD_HOST_LABELS", r#"["zone-b"]"#).start().await;
+    let rest = system.admin().await;
+    assert_eq!(hosts_of_billing(&system).await, [1]);
+    let path = format!("/api/billing/accounts/{JOHN}");
+    rest.until(&path, 200).await;
+
+    system.hosts[1].server.pause();
+    passed(Instant::now(), BOUND).await;
+    let began = Instant::now();
+    let problem = rest.get(&path).await.expect_problem(503);
+    assert_eq!(problem["type"], "urn:ward:problem:unavailable");
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    system.hosts[1].server.resume();
+    rest.until(&path, 200).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_runs_on_as_many_hosts_as_wished_whoever_comes_and_goes() {
+    let mut system = System::with().hosts(3).placed("billing", "{ count = 2 }").start().await;
+    let rest = system.admin().await;
+    eventually("two run it", async || (hosts_of_billing(&system).await.len() == 2).then_some(())).await;
+    let chosen = hosts_of_billing(&system).await;
+    let gone = *chosen.iter().find(|host| **host != 0).unwrap();
+    system.hosts[gone].server.kill();
+    eventually("another one steps in", async || {
+        let now = hosts_of_billing(&system).await;
+        (now.len() == 2 && !now.contains(&gone)).then_some(())
+    })
+    .await;
+    rest.get(&format!("/api/billing/accounts/{JOHN}")).await.expect(200);
+
+    system.hosts[gone].start_again().await;
+    eventually("it has its place again", async || (hosts_of_billing(&system).await == chosen).then_some(())).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_and_what_they_do_are_shown_to_whoever_reaches_nats() {
+    let system = System::with().hosts(2).set_on(1, "WARD_HOST_LABELS", r#"["zone-b"]"#).start().await;
+    let rest = system.admin().await;
+    let samples = Samples::start(2, &rest, &format!("/api/patients/{JOHN}"));
+    eventually("calls are counted", async || {
+        let recent = status(&system, 0, "patient").await?["serving"]["recent"].clone();
+        (recent["calls_per_s"].as_f64()? > 1.0 && recent["p99_ms"].as_f64()? > 0.0).then_some(())
+    })
+    .await;
+    samples.end().await;
+    let hosts: Value = serde_json::from_str(&system.command(&["hosts", "--json"]).await).unwrap();
+    assert_eq!(hosts[1]["labels"], json!(["zone-b"]));
+    assert!(hosts.as_array().unwrap().iter().all(|host| host["memory_bytes"].as_u64().unwrap() > 1 << 20));
+    let shown = system.command(&["hosts"]).await;
+    assert!(shown.contains("host-2") && shown.contains("zone-b"), "{shown}");
+    let shown = system.command(&["ps"]).await;
+    assert!(shown.contains("P99") && shown.lines().count() == 9, "{shown}");
     system.end().await;
 }

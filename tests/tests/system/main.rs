@@ -39,4 +39,5 @@ mod recovery;
 mod roles;
 mod servers;
 mod swap;
+mod takeover;
 mod tutorial;

@@ -14,6 +14,7 @@
 mod artifacts;
 mod canary;
 mod cli;
+mod cluster;
 mod crashes;
 mod dev;
 mod documentation;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -34,6 +35,23 @@ impl Load {
             });
         }
         load
+    }
+
+    /// So many requests a second over all clients, however long each takes.
+    pub fn paced<F>(clients: usize, per_s: u32, ask: impl Fn(u64) -> F + Clone + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let begin = Instant::now();
+        let pause = Duration::from_secs(1) / per_s;
+        Self::start(clients, move |number| {
+            let asked = ask(number);
+            let at = begin + pause * u32::try_from(number).unwrap();
+            async move {
+                tokio::time::sleep_until(at.into()).await;
+                asked.await
+            }
+        })
     }
 
     pub fn asked(&self) -> u64 {

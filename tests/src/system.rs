@@ -152,6 +152,12 @@ impl Plan {
         self
     }
 
+    /// A service's limits, as TOML, instead of those that it has otherwise.
+    pub fn limits(mut self, service: &str, limits: &str) -> Self {
+        self.environment = self.environment.with_limits(service, limits);
+        self
+    }
+
     pub async fn start(self) -> System {
         let room = room().await;
         self.start_in(Some(room)).await

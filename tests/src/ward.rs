@@ -16,13 +16,32 @@ use crate::server::{Recipe, Server, spawn};
 
 /// What all processes of a system are told.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(Vec<(String, String)>);
+pub struct Environment {
+    variables: Vec<(String, String)>,
+    /// By service, instead of those that its configuration has.
+    limits: Vec<(String, toml::Table)>,
+}
 
 impl Environment {
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.0.retain(|(other, _)| other != name);
-        self.0.push((name.to_owned(), value.to_string()));
+        self.variables.retain(|(other, _)| other != name);
+        self.variables.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    pub fn with_limits(mut self, service: &str, limits: &str) -> Self {
+        self.limits.push((service.to_owned(), limits.parse().unwrap()));
+        self
+    }
+
+    fn configure(&self, configuration: &str) -> String {
+        let mut table: toml::Table = configuration.parse().unwrap();
+        for (service, limits) in &self.limits {
+            if let Some(toml::Value::Table(service)) = table["services"].get_mut(service) {
+                service.insert("limits".to_owned(), limits.clone().into());
+            }
+        }
+        table.to_string()
     }
 }
 
@@ -156,7 +175,7 @@ impl Bridge {
             environment.clone().with("WARD_BRIDGE_LISTEN", &listen).with("WARD_BRIDGE_GRPC_LISTEN", &grpc);
         let file = write(folder, "bridge", &configuration(&services(), &[]));
         let recipe = Recipe::new("bridge", program("ward-bridge"), folder).argument("--config").argument(file);
-        let recipe = Recipe { environment: environment.0, ..recipe };
+        let recipe = Recipe { environment: environment.variables, ..recipe };
         let status = Rest::new(format!("http://{listen}"));
         let mut bridge = Self { server: Server::start(recipe), grpc, listen, status };
         bridge.until_ready().await;
@@ -239,7 +258,7 @@ pub async fn shell(script: &str, services: &[&str], environment: &Environment, h
     let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path))).unwrap();
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", script]).current_dir(here).env("PATH", path).env("WARD_CONFIG", file);
-    command.envs(environment.0.iter().map(|(name, value)| (name, value)));
+    command.envs(environment.variables.iter().map(|(name, value)| (name, value)));
     // What cargo tells this test is not about what the script builds.
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST"))
@@ -262,13 +281,13 @@ pub fn folder() -> TempDir {
 }
 
 fn ward(name: &str, arguments: &[&str], configuration: &str, environment: &Environment, folder: &Path) -> Recipe {
-    let file = write(folder, name, configuration);
+    let file = write(folder, name, &environment.configure(configuration));
     let (command, rest) = arguments.split_first().unwrap();
     let recipe = Recipe::new(name, program("ward"), folder)
         .arguments([*command, "--config"])
         .argument(file)
         .arguments(rest.iter().copied());
-    Recipe { environment: environment.0.clone(), ..recipe }
+    Recipe { environment: environment.variables.clone(), ..recipe }
 }
 
 fn write(folder: &Path, name: &str, configuration: &str) -> PathBuf {

@@ -39,6 +39,7 @@ mod quarantine;
 mod recovery;
 mod roles;
 mod servers;
+mod soak;
 mod swap;
 mod takeover;
 mod tutorial;

@@ -83,9 +83,10 @@ impl Plan {
         self
     }
 
-    /// One host for each list of services.
+    /// One host for each list of services; what none of them runs is not deployed.
     pub fn split(mut self, hosts: &[&[&'static str]]) -> Self {
         self.hosts = hosts.iter().map(|services| services.to_vec()).collect();
+        self.deployed.retain(|service| hosts.iter().any(|services| services.contains(service)));
         self
     }
 
@@ -212,8 +213,8 @@ impl Plan {
         if let Some((name, artifact)) = strange {
             system.deploy(&name, artifact).await;
         }
-        if system.services.iter().all(|service| self.deployed.contains(service)) {
-            for host in &mut system.hosts {
+        for host in &mut system.hosts {
+            if host.services.iter().all(|service| self.deployed.contains(service)) {
                 host.until_ready().await;
             }
         }

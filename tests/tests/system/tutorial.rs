@@ -57,7 +57,7 @@ fn workspace(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let files = ["Cargo.toml", "Cargo.lock", ".cargo", "rustfmt.toml", "clippy.toml"];
-    let folders = ["components", "deploy", "host", "bridge", "proto", "tests", "wit"];
+    let folders = ["components", "deploy", "host", "bridge", "proto", "telemetry", "tests", "wit"];
     let mut copy = Command::new("cp");
     copy.arg("-r").args(files).args(folders).arg(&folder).current_dir(repository());
     assert!(copy.status().unwrap().success());

@@ -90,7 +90,9 @@ pub async fn execute(
     let quarantine = &generation.context.quarantine;
     let principal = call.principal.as_ref().map(|principal| principal.subject.as_str());
     let admitted = quarantine.enter(principal, Instant::now()).map_err(|resting| turned_away(service, &resting))?;
-    let outcome = until_over(service, generation, call, operation, key).await;
+    let limit = Instant::now() + Duration::from_millis(service.config.limits.time_ms);
+    let deadline = call.deadline.min(limit);
+    let outcome = Execution { service, generation, call, operation, key, deadline }.until_over().await;
     let change = admitted.end(is_crash(&outcome), Instant::now());
     report(service, generation, &change);
     outcome
@@ -120,55 +122,11 @@ fn report(service: &Service, generation: &Generation, change: &Change) {
     }
 }
 
-/// Until it ends or the generation's time is over.
-async fn until_over(
-    service: &Service,
-    generation: &Arc<Generation>,
-    call: &Call,
-    operation: &Operation,
-    key: Option<&IdempotencyKey>,
-) -> Result<Executed, Refusal> {
-    tokio::select! {
-        biased;
-        result = until_done(service, generation, call, operation, key) => result,
-        () = generation.is_over() => {
-            let message = format!("{} was replaced, and the call outlasted swap.drain_s; it was rolled back", service.name);
-            Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message))
-        }
-    }
-}
-
-/// Conflicts are re-run up to `store.reruns` times.
-async fn until_done(
-    service: &Service,
-    generation: &Arc<Generation>,
-    call: &Call,
-    operation: &Operation,
-    key: Option<&IdempotencyKey>,
-) -> Result<Executed, Refusal> {
-    let limit = Instant::now() + Duration::from_millis(service.config.limits.time_ms);
-    let deadline = call.deadline.min(limit);
-    for rerun in 0..=service.reruns {
-        if rerun > 0 {
-            tracing::debug!(call = call.id, rerun, "running a call again");
-            // A little apart, so that the same two do not meet again.
-            tokio::time::sleep(Duration::from_millis(u64::from(rerun) * 2 + jitter())).await;
-        }
-        let once = Once { service, generation, call, operation, key, deadline };
-        if let Some(result) = once.run().await {
-            return result;
-        }
-    }
-    let message = "conflicts with other calls did not end (store.reruns)";
-    Err(Refusal::new(FailureKind::Failed, Blame::Surroundings, message))
-}
-
 fn jitter() -> u64 {
     Uuid::new_v4().as_u64_pair().1 % 4
 }
 
-/// One attempt.
-struct Once<'a> {
+struct Execution<'a> {
     service: &'a Service,
     generation: &'a Arc<Generation>,
     call: &'a Call,
@@ -180,8 +138,37 @@ struct Once<'a> {
 /// None when the call shall be run again.
 type Attempt = Option<Result<Executed, Refusal>>;
 
-impl Once<'_> {
-    async fn run(&self) -> Attempt {
+impl Execution<'_> {
+    /// Until it ends or the generation's time is over.
+    async fn until_over(&self) -> Result<Executed, Refusal> {
+        tokio::select! {
+            biased;
+            result = self.until_done() => result,
+            () = self.generation.is_over() => {
+                let service = &self.service.name;
+                let message = format!("{service} was replaced, and the call outlasted swap.drain_s; it was rolled back");
+                Err(Refusal::new(FailureKind::DeadlineExceeded, Blame::Surroundings, message))
+            }
+        }
+    }
+
+    /// Conflicts are re-run up to `store.reruns` times.
+    async fn until_done(&self) -> Result<Executed, Refusal> {
+        for rerun in 0..=self.service.reruns {
+            if rerun > 0 {
+                tracing::debug!(call = self.call.id, rerun, "running a call again");
+                // A little apart, so that the same two do not meet again.
+                tokio::time::sleep(Duration::from_millis(u64::from(rerun) * 2 + jitter())).await;
+            }
+            if let Some(result) = self.attempt().await {
+                return result;
+            }
+        }
+        let message = "conflicts with other calls did not end (store.reruns)";
+        Err(Refusal::new(FailureKind::Failed, Blame::Surroundings, message))
+    }
+
+    async fn attempt(&self) -> Attempt {
         let mut component = self.call.trail.span(Hop::Component, "component");
         component.attribute("ward.generation", self.generation.number.to_string());
         let trail = component.trail();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::output::{self, Progress};
+use super::output::{self, Format, Progress};
 use super::ps::hosts;
 use super::push::provide;
 use crate::bus::Bus;
@@ -65,6 +65,8 @@ pub struct RollbackArguments {
 
 #[derive(Args)]
 struct Wait {
+    #[command(flatten)]
+    format: Format,
     /// Do not wait for the hosts.
     #[arg(long)]
     no_wait: bool,
@@ -162,13 +164,21 @@ impl Desk {
     ) -> anyhow::Result<()> {
         let order = self.order(change).await?;
         let (shall_be, already) = if order.is_new { ("shall be", "") } else { ("is at", " already") };
-        output::line(format_args!("{} {shall_be} {}{already}", self.service, said(&order.desired)));
+        if wait.format.json {
+            output::json(&order.desired)?;
+        } else {
+            output::line(format_args!("{} {shall_be} {}{already}", self.service, said(&order.desired)));
+        }
         if wait.no_wait {
             return Ok(());
         }
         let _progress = Progress::of("waiting for the hosts");
         let statuses = self.settled(&order, Duration::from_secs(wait.timeout)).await?;
-        report(&statuses, &order)
+        match (wait.format.json, refusal(&statuses, &order)) {
+            (true, None) => Ok(()),
+            (true, Some(reason)) => bail!("not taken; what served before still serves. {reason}"),
+            (false, _) => report(&statuses, &order),
+        }
     }
 
     async fn order(&self, change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>) -> anyhow::Result<Order> {

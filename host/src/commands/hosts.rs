@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::output::{self, Format, Side, Table};
 use super::ps::hosts;
 use crate::bus::Bus;
 use crate::config::Config;
@@ -9,48 +10,54 @@ use crate::services::HostStatus;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// As JSON, one array of hosts.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
+
+const COLUMNS: [(&str, Side); 9] = [
+    ("HOST", Side::Left),
+    ("VERSION", Side::Left),
+    ("UP", Side::Right),
+    ("SERVICES", Side::Right),
+    ("CALLS/S", Side::Right),
+    ("MEMORY", Side::Right),
+    ("IN FLIGHT", Side::Right),
+    ("GATEWAY", Side::Left),
+    ("LABELS", Side::Left),
+];
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "ward hosts").await?;
     let hosts = hosts(&bus).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&hosts)?);
-        return Ok(());
+    if arguments.format.json {
+        return output::json(&hosts);
     }
     if hosts.is_empty() {
-        println!("no host answers");
-        return Ok(());
+        output::note("no host answers");
     }
-    println!(
-        "{:<20} {:<9} {:>9} {:>8} {:>9} {:>8} {:>9}  {:<22} LABELS",
-        "HOST", "VERSION", "UP", "SERVICES", "CALLS/S", "MEMORY", "IN FLIGHT", "GATEWAY"
-    );
-    for host in &hosts {
-        println!("{}", line(host));
-    }
+    let mut table = Table::new(&COLUMNS);
+    hosts.iter().for_each(|host| table.row(row(host)));
+    table.print();
     Ok(())
 }
 
-fn line(host: &HostStatus) -> String {
-    let serving: Vec<_> = host
-        .services
-        .iter()
-        .filter(|service| service.away.is_none())
-        .filter_map(|service| service.serving.as_ref())
-        .collect();
-    let services = format!("{}/{}", serving.len(), host.services.len());
+fn row(host: &HostStatus) -> [String; 9] {
+    let here = host.services.iter().filter(|service| service.away.is_none());
+    let serving: Vec<_> = here.filter_map(|service| service.serving.as_ref()).collect();
     let canaries = host.services.iter().filter_map(|service| service.canary.as_ref());
     let calls: f64 = serving.iter().copied().chain(canaries).map(|serving| serving.recent.calls_per_s).sum();
     let in_flight: usize = host.services.iter().map(|service| service.in_flight).sum();
-    let memory = format!("{} MiB", host.memory_bytes >> 20);
-    let (name, version, up, gateway) = (&host.host, &host.version, up(host.up_s), &host.gateway);
-    let labels = host.labels.join(",");
-    let head = format!("{name:<20} {version:<9} {up:>9} {services:>8} {calls:>9.1} {memory:>8} {in_flight:>9}");
-    format!("{head}  {gateway:<22} {labels}").trim_end().to_owned()
+    [
+        host.host.clone(),
+        host.version.clone(),
+        up(host.up_s),
+        format!("{}/{}", serving.len(), host.services.len()),
+        format!("{calls:.1}"),
+        format!("{} MiB", host.memory_bytes >> 20),
+        in_flight.to_string(),
+        host.gateway.clone(),
+        host.labels.join(","),
+    ]
 }
 
 /// Its two largest units.

@@ -6,76 +6,96 @@ use bytes::Bytes;
 use clap::Args;
 use ward_proto::call::subject;
 
+use super::deploy::short;
+use super::output::{self, BAD, FAINT, Format, GOOD, Side, Table, WARNING, paint};
 use crate::bus::{Bus, BusError};
 use crate::config::Config;
 use crate::services::{Away, HostStatus, ServiceStatus, Serving, State};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// As JSON, one array of hosts.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
+
+const COLUMNS: [(&str, Side); 12] = [
+    ("HOST", Side::Left),
+    ("SERVICE", Side::Left),
+    ("STATE", Side::Left),
+    ("GENERATION", Side::Right),
+    ("DIGEST", Side::Left),
+    ("CALLS/S", Side::Right),
+    ("ERRORS/S", Side::Right),
+    ("P99", Side::Right),
+    ("IN FLIGHT", Side::Right),
+    ("CALLS", Side::Right),
+    ("FAILURES", Side::Right),
+    ("", Side::Left),
+];
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "ward ps").await?;
     let hosts = hosts(&bus).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&hosts)?);
-        return Ok(());
+    if arguments.format.json {
+        return output::json(&hosts);
     }
     if hosts.is_empty() {
-        println!("no host answers");
+        output::note("no host answers");
     }
-    println!(
-        "{:<20} {:<12} {:<11} {:>10} {:<12} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8}",
-        "HOST",
-        "SERVICE",
-        "STATE",
-        "GENERATION",
-        "DIGEST",
-        "CALLS/S",
-        "ERRORS/S",
-        "P99",
-        "IN FLIGHT",
-        "CALLS",
-        "FAILURES"
-    );
+    let mut table = Table::new(&COLUMNS);
     for host in &hosts {
         for service in &host.services {
-            lines(&host.host, service).iter().for_each(|line| println!("{line}"));
+            add(&mut table, &host.host, service);
         }
     }
+    table.print();
     Ok(())
 }
 
-/// One for what serves, and one for a canary beside it.
-fn lines(host: &str, status: &ServiceStatus) -> Vec<String> {
-    let state = match (status.away, status.quarantined_ms) {
-        (Some(Away::Elsewhere), _) => "elsewhere".to_owned(),
-        (Some(Away::NoDatabase), _) => "no-database".to_owned(),
-        (None, Some(_)) => "quarantine".to_owned(),
-        (None, None) => format!("{:?}", status.state).to_lowercase(),
+/// A row for what serves, and one for a canary beside it.
+fn add(table: &mut Table, host: &str, status: &ServiceStatus) {
+    let head = |state: String| [host.to_owned(), status.service.clone(), state];
+    let note = note(status).unwrap_or_default();
+    let serving = match &status.serving {
+        Some(serving) => numbers(serving, status.in_flight.to_string()),
+        None => [const { String::new() }; 8],
     };
-    let head = format!("{host:<20} {:<12} {state:<11}", status.service);
-    let Some(serving) = &status.serving else { return vec![format!("{head} {:>10}  {}", "-", status.reason)] };
-    let note = note(status).map(|note| format!("  {note}")).unwrap_or_default();
-    let mut lines = vec![format!("{head} {}{note}", numbers(serving, &status.in_flight.to_string()))];
+    table.row(head(state(status)).into_iter().chain(serving).chain([note]));
     if let Some(canary) = &status.canary {
-        let state = format!("canary {}%", canary.percent);
+        let state = paint(WARNING, format_args!("canary {}%", canary.percent));
         // What is in flight is counted for the service as a whole.
-        lines.push(format!("{host:<20} {:<12} {state:<11} {}", status.service, numbers(canary, "")));
+        table.row(head(state).into_iter().chain(numbers(canary, String::new())));
     }
-    lines
 }
 
-fn numbers(serving: &Serving, in_flight: &str) -> String {
-    let digest = serving.digest.get(..12).unwrap_or_default();
+fn state(status: &ServiceStatus) -> String {
+    match (status.away, status.quarantined_ms) {
+        (Some(Away::Elsewhere), _) => paint(FAINT, "elsewhere"),
+        (Some(Away::NoDatabase), _) => paint(BAD, "no-database"),
+        (None, Some(_)) => paint(BAD, "quarantine"),
+        (None, None) => {
+            let style = match status.state {
+                State::Running => GOOD,
+                State::Refused => BAD,
+                State::Absent | State::Preparing | State::Waiting => WARNING,
+            };
+            paint(style, format!("{:?}", status.state).to_lowercase())
+        }
+    }
+}
+
+fn numbers(serving: &Serving, in_flight: String) -> [String; 8] {
     let recent = &serving.recent;
-    let p99 = format!("{:.1} ms", recent.p99_ms);
-    let rates = format!("{:>8.1} {:>8.1} {p99:>9}", recent.calls_per_s, recent.failures_per_s);
-    let counts = format!("{in_flight:>9} {:>9} {:>8}", serving.calls, serving.failures);
-    format!("{:>10} {digest:<12} {rates} {counts}", serving.generation)
+    [
+        serving.generation.to_string(),
+        short(&serving.digest).to_owned(),
+        format!("{:.1}", recent.calls_per_s),
+        format!("{:.1}", recent.failures_per_s),
+        format!("{:.1} ms", recent.p99_ms),
+        in_flight,
+        serving.calls.to_string(),
+        serving.failures.to_string(),
+    ]
 }
 
 /// Why it is not simply running.

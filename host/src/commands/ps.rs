@@ -30,7 +30,7 @@ const COLUMNS: [(&str, Side); 12] = [
     ("IN FLIGHT", Side::Right),
     ("CALLS", Side::Right),
     ("FAILURES", Side::Right),
-    ("", Side::Left),
+    ("NOTE", Side::Left),
 ];
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {

@@ -97,7 +97,8 @@ async fn ward_trace_shows_the_way_of_a_call() {
 
 #[tokio::test]
 async fn a_problem_names_its_call_and_ward_logs_tells_the_author_more() {
-    let system = System::with().hostile().start().await;
+    // It crashes until the follower hears of it, however long that takes.
+    let system = System::with().hostile().set("WARD_QUARANTINE_CRASHES", 10_000).start().await;
     let rest = system.rest();
     let mut follower = system.running(&["logs", "-f", "hostile"], &[]);
     let answer = eventually("a crash is followed", async || {

@@ -55,13 +55,16 @@ impl Nats {
     fn begin(name: &str, port: u16, ports: Vec<u16>, arguments: &[&str]) -> Self {
         let directory = directory("nats-");
         let program = tool("nats-server", &[repository().join(".ward/tools")]);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let recipe = Recipe::new(name, program, directory.path())
             .argument("--config")
             .argument(repository().join("deploy/nats/nats.conf"))
             .arguments(["--addr", "127.0.0.1", "--port", &port.to_string()])
             .argument("--store_dir")
             .argument(directory.path().join("store"))
-            .arguments(arguments);
+            .arguments(arguments)
+            // As `./dev` gives it.
+            .variable("GOMAXPROCS", cores.div_ceil(2).to_string());
         Self { server: Server::start(recipe), port, ports, _directory: directory }
     }
 

@@ -60,6 +60,11 @@ impl Recipe {
         self
     }
 
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
     /// The command, for a program that is run to its end.
     pub fn command(&self) -> Command {
         let mut command = Command::new("setpriv");

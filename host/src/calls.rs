@@ -13,6 +13,7 @@ pub mod typed;
 pub mod watched;
 pub mod worker;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ward_proto::call::FailureKind;
@@ -25,10 +26,8 @@ use crate::security::Principal;
 pub struct Call {
     /// Unique; the same in every re-run.
     pub id: String,
-    pub principal: Option<Principal>,
-    /// W3C trace context, always present: of this hop, once there is a trail.
-    pub traceparent: String,
-    /// Where it is written down what this hop does.
+    pub principal: Option<Arc<Principal>>,
+    /// Where it is written down what this hop does; its trace context goes out with everything.
     pub trail: Trail,
     /// When the caller stops waiting.
     pub deadline: Instant,
@@ -40,18 +39,9 @@ impl Call {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Goes on as a hop with a trail of its own.
-    pub fn on(mut self, trail: Trail) -> Self {
-        if let Some(own) = trail.context() {
-            self.traceparent = own.to_string();
-        }
-        self.trail = trail;
-        self
-    }
-
     /// The id of the trace, 32 hexadecimal digits.
-    pub fn trace(&self) -> &str {
-        self.traceparent.get(3..35).unwrap_or_default()
+    pub fn trace(&self) -> String {
+        format!("{:032x}", self.trail.context().trace)
     }
 }
 

@@ -149,7 +149,7 @@ fn ended(began: SystemTime, span: &Span) -> SystemTime {
 }
 
 fn service(way: &Way) -> KeyValue {
-    KeyValue::new("ward.service", way.service.clone())
+    KeyValue::new("ward.service", way.service.to_string())
 }
 
 fn kind(hop: Hop) -> SpanKind {

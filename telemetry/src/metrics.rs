@@ -1,6 +1,6 @@
 //! The numbers of every hop, made of its spans: how often, how long, how many failed. Labels are hops and services, so bounded.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,8 +12,8 @@ use crate::span::Way;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
-    hop: Cow<'static, str>,
-    service: String,
+    hop: &'static str,
+    service: Arc<str>,
 }
 
 /// Upper bounds in seconds: statements are short, deliveries may be long.
@@ -40,7 +40,7 @@ impl HopMetrics {
 
     pub fn count(&self, way: &Way) {
         for span in &way.spans {
-            let labels = Labels { hop: span.hop.name().into(), service: way.service.clone() };
+            let labels = Labels { hop: span.hop.name(), service: way.service.clone() };
             self.seconds.get_or_create(&labels).observe(span.took_us as f64 / 1e6);
             if span.error.is_some() {
                 self.failures.get_or_create(&labels).inc();

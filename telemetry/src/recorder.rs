@@ -61,12 +61,12 @@ impl Recorder {
     }
 
     /// Begins the trail of a hop. `sent` is the `traceparent` that came with it; without a proper one a trace begins here.
-    pub fn enter(&self, call: &str, service: &str, sent: Option<&str>) -> Trail {
+    pub fn enter(&self, call: &str, service: impl Into<Arc<str>>, sent: Option<&str>) -> Trail {
         let (own, sender) = match sent.and_then(Context::parse) {
             Some(sender) => (sender.child(), sender.span),
             None => (self.begin(), 0),
         };
-        Trail::new(self.clone(), call, service, own, sender)
+        Trail::new(self.clone(), call, service.into(), own, sender)
     }
 
     /// Without an exporter nobody needs a sample, and those who hear of the trace may decide for themselves.
@@ -85,7 +85,9 @@ impl Recorder {
         {
             exporter.offer(way.clone());
         }
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner).push(way, self.0.config.ring_spans);
+        let forgotten = self.0.ring.lock().unwrap_or_else(PoisonError::into_inner).push(way, self.0.config.ring_spans);
+        // Freed only now that others can push again.
+        drop(forgotten);
     }
 
     /// The spans that this process knows.
@@ -117,14 +119,18 @@ impl Recorder {
 }
 
 impl Ring {
-    fn push(&mut self, way: Arc<Way>, limit: usize) {
+    /// Returns those that were forgotten for it.
+    fn push(&mut self, way: Arc<Way>, limit: usize) -> Vec<Arc<Way>> {
         self.spans += way.spans.len();
         self.ways.push_back(way);
+        let mut forgotten = Vec::new();
         while self.spans > limit
             && let Some(oldest) = self.ways.pop_front()
         {
             self.spans -= oldest.spans.len();
+            forgotten.push(oldest);
         }
+        forgotten
     }
 }
 
@@ -172,10 +178,9 @@ mod tests {
         let recorder = recorder(100);
         let trail = recorder.enter("c", "s", Some(SENT));
         let request = trail.span(Hop::Request, "other");
-        let sent = request.context().unwrap();
+        let sent = request.trail().context();
         assert_eq!((sent.trace, sent.sampled), (Context::parse(SENT).unwrap().trace, true));
-        assert_ne!(sent.span, trail.context().unwrap().span);
-        assert!(Trail::default().span(Hop::Request, "other").context().is_none());
+        assert_ne!(sent.span, trail.context().span);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ pub(crate) struct Way {
     pub sampled: bool,
     /// Empty where there is none: in the relay and in the mirror.
     pub call: String,
-    pub service: String,
+    pub service: Arc<str>,
     pub spans: Vec<Span>,
 }
 
@@ -111,7 +112,7 @@ impl Line {
             span: format!("{:016x}", span.id),
             parent: if span.parent == 0 { String::new() } else { format!("{:016x}", span.parent) },
             call: way.call.clone(),
-            service: way.service.clone(),
+            service: way.service.to_string(),
             hop: span.hop,
             name: span.name.to_string(),
             began_us: span.began_us,

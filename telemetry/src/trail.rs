@@ -10,12 +10,12 @@ use crate::{Context, Recorder};
 /// Spans of one hop that are kept; a component may send many statements.
 const MOST_SPANS: usize = 256;
 
-/// A handle to the spans of a hop; clones write to the same. The default one writes nothing down.
-#[derive(Debug, Clone, Default)]
+/// A handle to the spans of a hop; clones write to the same.
+#[derive(Debug, Clone)]
 pub struct Trail {
     hop: Option<Arc<Hold>>,
     /// What new spans are children of.
-    parent: u64,
+    context: Context,
 }
 
 /// Gives everything to the recorder when the last handle is dropped.
@@ -27,7 +27,7 @@ struct Hold {
     /// The span of whoever sent it.
     sender: u64,
     call: String,
-    service: String,
+    service: Arc<str>,
     began: Instant,
     began_us: i64,
     spans: Mutex<Vec<Span>>,
@@ -35,47 +35,54 @@ struct Hold {
 
 impl Trail {
     /// The trail of a hop that somebody else's span led to, or nobody's.
-    pub(crate) fn new(recorder: Recorder, call: &str, service: &str, own: Context, sender: u64) -> Self {
+    pub(crate) fn new(recorder: Recorder, call: &str, service: Arc<str>, own: Context, sender: u64) -> Self {
         let hold = Hold {
             recorder,
             own,
             sender,
             call: call.to_owned(),
-            service: service.to_owned(),
+            service,
             began: Instant::now(),
             began_us: now_micros(),
             spans: Mutex::new(Vec::with_capacity(8)),
         };
-        Self { hop: Some(Arc::new(hold)), parent: own.span }
+        Self { hop: Some(Arc::new(hold)), context: own }
     }
 
-    /// The trace context of the hop itself.
-    pub fn context(&self) -> Option<Context> {
-        self.hop.as_ref().map(|hold| hold.own)
+    /// The trace context of whatever this handle is of: a hop itself, or one of its spans.
+    pub fn context(&self) -> Context {
+        self.context
     }
 
     /// Begins the hop's own span, of which all others are children. Once for each trail.
     pub fn own(&self, hop: Hop, name: impl Into<Cow<'static, str>>) -> Open {
-        let ids = self.hop.as_ref().map_or((0, 0), |hold| (hold.own.span, hold.sender));
-        self.open(ids, hop, name.into())
+        let sender = self.hop.as_ref().map_or(0, |hold| hold.sender);
+        self.open(self.context, sender, hop, name.into())
     }
 
     /// Begins a span.
     pub fn span(&self, hop: Hop, name: impl Into<Cow<'static, str>>) -> Open {
-        let id = self.hop.as_ref().map_or(0, |hold| hold.own.child().span);
-        self.open((id, self.parent), hop, name.into())
+        self.open(self.context.child(), self.context.span, hop, name.into())
     }
 
-    fn open(&self, (id, parent): (u64, u64), hop: Hop, name: Cow<'static, str>) -> Open {
+    fn open(&self, context: Context, parent: u64, hop: Hop, name: Cow<'static, str>) -> Open {
+        let id = context.span;
         let span = Span { id, parent, hop, name, attributes: Vec::new(), error: None, began_us: 0, took_us: 0 };
-        Open { trail: self.clone(), span, began: Instant::now() }
+        Open { trail: Self { hop: self.hop.clone(), context }, span, began: Instant::now() }
+    }
+}
+
+/// Of a trace that begins here and of which nothing is written down.
+impl Default for Trail {
+    fn default() -> Self {
+        Self { hop: None, context: Context::begin(1.0) }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         let spans = std::mem::take(self.spans.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let (call, service) = (std::mem::take(&mut self.call), std::mem::take(&mut self.service));
+        let (call, service) = (std::mem::take(&mut self.call), self.service.clone());
         self.recorder.keep(Way { trace: self.own.trace, sampled: self.own.sampled, call, service, spans });
     }
 }
@@ -83,20 +90,16 @@ impl Drop for Hold {
 /// A span that ends when it is dropped.
 #[derive(Debug)]
 pub struct Open {
+    /// For what happens within this span.
     trail: Trail,
     span: Span,
     began: Instant,
 }
 
 impl Open {
-    /// Of this very span: what is sent on from it goes out with this. None where nothing is written down.
-    pub fn context(&self) -> Option<Context> {
-        self.trail.context().map(|own| Context { span: self.span.id, ..own })
-    }
-
-    /// The trail for what happens within this span.
-    pub fn trail(&self) -> Trail {
-        Trail { hop: self.trail.hop.clone(), parent: self.span.id }
+    /// The trail for what happens within this span. What is sent on from it goes out with its context.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     pub fn attribute(&mut self, name: &'static str, value: impl Into<String>) {

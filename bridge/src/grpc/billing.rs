@@ -60,9 +60,8 @@ impl Billing {
             (header::DEADLINE_MS, left.as_millis().max(1).to_string()),
             (header::CALL_ID, call.id.clone()),
             (header::PRINCIPAL, json!(principal).to_string()),
+            (header::TRACEPARENT, asking.trail().context().to_string()),
         ];
-        let mut headers = headers.to_vec();
-        headers.extend(asking.context().map(|context| (header::TRACEPARENT, context.to_string())));
         let arguments = arguments(request.into_inner());
         let asked = self.bus.request(format!("{}.billing.accounts.open", subject::CALL), &headers, arguments, left);
         let response = outcome::response(asked.await);

@@ -161,9 +161,7 @@ impl Session {
     async fn send(&mut self, mut record: Record, event: &Arc<Event>) -> Result<(), SessionError> {
         let trail = self.parts.status.recorder.enter("", "bridge", event.header(header::TRACEPARENT));
         let span = trail.own(Hop::Kafka, record.topic.clone());
-        if let Some(context) = span.context() {
-            record.set_trace(context.to_string());
-        }
+        record.set_trace(span.trail().context().to_string());
         let ticket = Ticket { event: Arc::clone(event), topic: record.topic.clone(), span };
         match self.producer.send(&record, ticket).await {
             Ok(()) | Err(Outcome::Delivered) => Ok(()),

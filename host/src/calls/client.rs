@@ -52,7 +52,8 @@ impl Client {
     ) -> Result<Reply, Failure> {
         let target = format!("{}.{service}.{interface}.{function}", subject::CALL);
         let mut span = call.trail.span(Hop::Request, format!("{service}.{interface}.{function}"));
-        let outcome = self.request(call, service, target, headers, payload, span.context()).await;
+        let context = span.trail().context();
+        let outcome = self.request(call, service, target, headers, payload, context).await;
         if let Err(failure) = &outcome {
             span.fail(failure.kind.name());
         }
@@ -66,16 +67,13 @@ impl Client {
         target: String,
         mut headers: Headers,
         payload: Bytes,
-        context: Option<Context>,
+        context: Context,
     ) -> Result<Reply, Failure> {
         let remaining = call.remaining();
         if remaining.is_zero() {
             return Err(Failure::new(FailureKind::DeadlineExceeded, format!("before {service} was called")));
         }
-        envelope::write(call, &mut headers);
-        if let Some(context) = context {
-            headers.insert(header::TRACEPARENT, context.to_string());
-        }
+        envelope::write(call, context, &mut headers);
         let mut abandoned = CancelOnDrop { bus: &self.bus, id: Some(call.id.clone()) };
         let outcome = self.bus.request(target, headers, payload, remaining).await;
         // Without an answer the worker may still be at it.

@@ -21,9 +21,9 @@ use crate::values::{self, Encoding};
 /// What is to be done, as often as it has to be.
 #[derive(Clone)]
 pub enum Operation {
-    Http { request: Box<Request>, effect: Effect },
-    Function { function: PluginFunction, parameters: Vec<Val>, encoding: Encoding },
-    Event { subscription: String, event: Event, id: Uuid },
+    Http { request: Arc<Request>, effect: Effect },
+    Function { function: PluginFunction, parameters: Arc<[Val]>, encoding: Encoding },
+    Event { subscription: Arc<str>, event: Arc<Event>, id: Uuid },
 }
 
 /// How a call that was answered ended.
@@ -64,7 +64,7 @@ impl Operation {
 
     fn invocation(&self) -> Invocation {
         match self.clone() {
-            Self::Http { request, .. } => Invocation::Http(*request),
+            Self::Http { request, .. } => Invocation::Http(request),
             Self::Function { function, parameters, .. } => Invocation::Function { function, parameters },
             Self::Event { subscription, event, .. } => Invocation::Event { subscription, event },
         }
@@ -171,10 +171,10 @@ impl Execution<'_> {
     async fn attempt(&self) -> Attempt {
         let mut component = self.call.trail.span(Hop::Component, "component");
         component.attribute("ward.generation", self.generation.number.to_string());
-        let trail = component.trail();
+        let trail = component.trail().clone();
         let limits = self.service.work_limits();
         let (database, seen) = (self.service.database.clone(), self.generation.statements.clone());
-        let mut work = Work::new(database, self.operation.effect(), limits, seen).on(trail.clone());
+        let mut work = Work::new(database, self.operation.effect(), limits, seen, trail.clone());
         if let Some(key) = self.key {
             match work.open(key).await {
                 Ok(Keyed::New) => {}
@@ -218,7 +218,7 @@ impl Execution<'_> {
         };
         let consumed = self.operation.consumed();
         let mut commit = work.is_begun().then(|| self.call.trail.span(Hop::Commit, "commit"));
-        let committed = work.commit(kept, consumed.as_ref(), &self.call.traceparent).await;
+        let committed = work.commit(kept, consumed.as_ref()).await;
         if let (Some(commit), Err(error)) = (&mut commit, &committed) {
             commit.fail(error.to_string());
         }

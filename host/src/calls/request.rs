@@ -1,5 +1,7 @@
 //! What a request on `ward.call.<service>.…` asks for, on the generation that will answer it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ward_proto::call::{FailureKind, header};
 
@@ -106,9 +108,9 @@ fn http_operation(
         query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         headers: headers.map(http_headers).unwrap_or_default(),
         body: payload.to_vec(),
-        principal: call.principal.clone().map(Into::into),
+        principal: call.principal.as_deref().map(Into::into),
     };
-    Ok(Operation::Http { request: Box::new(request), effect: matched.route.effect })
+    Ok(Operation::Http { request: Arc::new(request), effect: matched.route.effect })
 }
 
 /// The request's own headers, in lower case.
@@ -142,7 +144,7 @@ fn function_operation(
     let encoding = Encoding::detect(content_type, payload);
     let parameters = values::decode_parameters(&found.plan, encoding, payload)
         .map_err(|mismatch| refuse(format!("{service} {interface}.{function}: {mismatch}")))?;
-    Ok(Operation::Function { function: found.clone(), parameters, encoding })
+    Ok(Operation::Function { function: found.clone(), parameters: parameters.into(), encoding })
 }
 
 fn refuse(message: impl Into<String>) -> Failure {

@@ -118,7 +118,8 @@ async fn take(
         let Some(message) = message else { return };
         match service.admission.enter() {
             Some(place) => {
-                tokio::spawn(handle(shared.clone(), service.clone(), message, place));
+                // In a box, since it is large and would be moved about.
+                tokio::spawn(Box::pin(handle(shared.clone(), service.clone(), message, place)));
             }
             None => {
                 let told = service.refuse(Limit::Queue);
@@ -131,13 +132,10 @@ async fn take(
 }
 
 async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, place: Place) {
-    let call = match envelope::read(message.headers.as_ref(), &shared.config) {
+    let call = match envelope::read(message.headers.as_ref(), &shared.config, &shared.recorder, &service.name) {
         Ok(call) => call,
         Err(failure) => return reply_failure(&shared, &message, &failure, "").await,
     };
-    let sent = message.headers.as_ref().and_then(|headers| headers.get(header::TRACEPARENT));
-    let trail = shared.recorder.enter(&call.id, service.name.as_str(), sent.map(|sent| sent.as_str()));
-    let call = call.on(trail);
     let mut span = call.trail.own(Hop::Call, name_of(&message));
     let cancelled = shared.remember(&call.id);
     let outcome = tokio::select! {

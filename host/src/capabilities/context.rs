@@ -10,16 +10,16 @@ impl context::Host for CallState {
     fn current(&mut self) -> context::Call {
         context::Call {
             id: self.call.id.clone(),
-            principal: self.call.principal.clone().map(Into::into),
-            traceparent: self.call.traceparent.clone(),
+            principal: self.call.principal.as_deref().map(Into::into),
+            traceparent: self.call.trail.context().to_string(),
             remaining_ms: u32::try_from(self.call.remaining().as_millis()).unwrap_or(u32::MAX),
         }
     }
 }
 
-impl From<Principal> for context::Principal {
-    fn from(principal: Principal) -> Self {
-        Self { subject: principal.subject, role: principal.role }
+impl From<&Principal> for context::Principal {
+    fn from(principal: &Principal) -> Self {
+        Self { subject: principal.subject.clone(), role: principal.role.clone() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `ward call`: a typed call of any function of any service, with JSON.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -177,8 +178,7 @@ fn call(arguments: &Arguments) -> anyhow::Result<Call> {
     let principal = arguments.subject.clone().zip(arguments.role.clone());
     Ok(Call {
         id: envelope::new_id(),
-        principal: principal.map(|(subject, role)| Principal { subject, role }),
-        traceparent: envelope::traceparent(None),
+        principal: principal.map(|(subject, role)| Arc::new(Principal { subject, role })),
         trail: Trail::default(),
         deadline: Instant::now() + Duration::from_millis(arguments.deadline),
         idempotency_key: key,

@@ -36,7 +36,6 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let call = Call {
         id: envelope::new_id(),
         principal: None,
-        traceparent: envelope::traceparent(None),
         trail: Trail::default(),
         deadline: Instant::now() + Duration::from_secs(10),
         idempotency_key: None,

@@ -26,6 +26,12 @@ impl ServiceName {
     }
 }
 
+impl From<&ServiceName> for Arc<str> {
+    fn from(name: &ServiceName) -> Self {
+        name.0.clone()
+    }
+}
+
 impl fmt::Display for ServiceName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

@@ -1,5 +1,6 @@
 //! One call in a fresh instance. Nothing of it is left for the next one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{Instance, Val};
@@ -15,9 +16,9 @@ use crate::store::Work;
 
 /// What an instance is made for.
 pub enum Invocation {
-    Http(Request),
-    Function { function: PluginFunction, parameters: Vec<Val> },
-    Event { subscription: String, event: Event },
+    Http(Arc<Request>),
+    Function { function: PluginFunction, parameters: Arc<[Val]> },
+    Event { subscription: Arc<str>, event: Arc<Event> },
     Probe,
     Seed,
 }

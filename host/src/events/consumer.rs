@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, ce, header, subject};
-use ward_telemetry::{Hop, Open, Recorder, Trail};
+use ward_telemetry::{Hop, Open, Recorder};
 
 use super::{dead, message};
 use crate::bindings::exports::ward::component::description::Subscription;
@@ -83,7 +83,7 @@ impl Consumers {
             config: self.config.clone(),
             recorder: self.recorder.clone(),
             service: service.clone(),
-            name: subscription.name.clone(),
+            name: subscription.name.as_str().into(),
             event_types: subscription.event_types.clone(),
             faults: Mutex::default(),
             stopped,
@@ -114,7 +114,7 @@ struct Consumer {
     config: Arc<config::Events>,
     recorder: Recorder,
     service: Arc<Service>,
-    name: String,
+    name: Arc<str>,
     event_types: Vec<String>,
     /// How often the handling of an event, by its place in the stream, has failed here.
     faults: Mutex<HashMap<u64, u32>>,
@@ -134,7 +134,7 @@ impl Consumer {
         let mut stopped = self.stopped.clone();
         while !*stopped.borrow() {
             if let Err(error) = self.spread(&lanes).await {
-                tracing::warn!(service = self.service.name.as_str(), subscription = self.name, %error, "subscribing again");
+                tracing::warn!(service = self.service.name.as_str(), subscription = &*self.name, %error, "subscribing again");
                 let _ = tokio::time::timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
             }
         }
@@ -160,7 +160,7 @@ impl Consumer {
     }
 
     async fn spread(&self, lanes: &[Lane]) -> Result<(), StreamError> {
-        let (service, name) = (self.service.name.as_str(), self.name.as_str());
+        let (service, name) = (self.service.name.as_str(), &*self.name);
         let mut subjects: Vec<String> = self.event_types.iter().map(|name| message::subject_of(name)).collect();
         subjects.push(format!("{}.{service}.{name}", subject::REPLAY));
         // Longer than a few in a row may take. One that is delivered again while it waits for its lane is recognized.
@@ -191,7 +191,7 @@ impl Consumer {
             Ok((id, event)) => {
                 let call = self.call(&delivery);
                 let mut span = self.span(&call, &event.type_);
-                let event = Operation::Event { subscription: self.name.clone(), event, id };
+                let event = Operation::Event { subscription: self.name.clone(), event: Arc::new(event), id };
                 let wanted = Wanted {
                     call: &call,
                     key: None,
@@ -225,7 +225,7 @@ impl Consumer {
     /// A canary may not know the subscription.
     fn on(&self, generation: &Generation, event: &Operation) -> Result<Operation, Failure> {
         let subscriptions = &generation.plugin.description.subscriptions;
-        if subscriptions.iter().any(|one| one.name == self.name) {
+        if subscriptions.iter().any(|one| one.name == *self.name) {
             return Ok(event.clone());
         }
         let message = format!("{} does not hear {}", generation.context.name, self.name);
@@ -240,16 +240,13 @@ impl Consumer {
         let headers = delivery.headers();
         let sent = headers.get(header::TRACEPARENT).map(|value| value.as_str());
         let id = envelope::new_id();
-        let trail = self.recorder.enter(&id, self.service.name.as_str(), sent);
-        let call = Call {
+        Call {
+            trail: self.recorder.enter(&id, &self.service.name, sent),
             id,
             principal: None,
-            traceparent: String::new(),
-            trail: Trail::default(),
             deadline: Instant::now() + Duration::from_millis(self.config.deadline_ms),
             idempotency_key: None,
-        };
-        call.on(trail)
+        }
     }
 
     fn span(&self, call: &Call, event_type: &str) -> Open {
@@ -259,7 +256,7 @@ impl Consumer {
     }
 
     async fn lay_down(&self, delivery: &Delivery, reason: &str) -> Outcome {
-        let (service, subscription) = (self.service.name.as_str(), self.name.as_str());
+        let (service, subscription) = (self.service.name.as_str(), &*self.name);
         match dead::lay_down(&self.bus, service, subscription, delivery, reason).await {
             Ok(()) => {
                 let sequence = delivery.sequence();

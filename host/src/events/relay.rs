@@ -85,9 +85,7 @@ impl Relay {
             let subject = message::subject_of(&event.event_type);
             let mut headers = message::headers(self.service.name.as_str(), event);
             let mut span = self.span(event);
-            if let Some(context) = span.context() {
-                headers.insert(header::TRACEPARENT, context.to_string());
-            }
+            headers.insert(header::TRACEPARENT, span.trail().context().to_string());
             let id = event.id.to_string();
             match self.bus.store(subject, &id, headers, event.data.clone().into()).await {
                 Ok(stored) => sent.push(async move {
@@ -107,7 +105,7 @@ impl Relay {
     }
 
     fn span(&self, event: &OutboxEvent) -> Open {
-        let trail = self.recorder.enter("", self.service.name.as_str(), Some(&event.traceparent));
+        let trail = self.recorder.enter("", &self.service.name, Some(&event.traceparent));
         trail.own(Hop::Relay, event.event_type.clone())
     }
 }

@@ -1,5 +1,7 @@
 //! Who is it, and may they?
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 
 use super::problem::{self, Problem};
@@ -7,7 +9,7 @@ use crate::engine::Access;
 use crate::security::{Principal, Tokens};
 
 /// The principal of a request, if the route lets them in.
-pub fn admit(access: &Access, headers: &HeaderMap, tokens: &Tokens) -> Result<Option<Principal>, Problem> {
+pub fn admit(access: &Access, headers: &HeaderMap, tokens: &Tokens) -> Result<Option<Arc<Principal>>, Problem> {
     if matches!(access, Access::Public) {
         // A token that is sent along is of no use here, and must not make the request fail.
         return Ok(None);

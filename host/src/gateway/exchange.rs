@@ -1,13 +1,13 @@
 //! A request as a call, and the reply to it as a response: what of their headers goes over and what does not.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header as http};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as http};
 use axum::response::Response;
 use ward_proto::call::{FailureKind, header};
-use ward_telemetry::Trail;
 
 use super::Gateway;
 use super::problem::{self, Problem};
@@ -35,37 +35,71 @@ const NOT_FORWARDED: [HeaderName; 12] = [
 /// A request, ready to be sent as often as need be.
 pub struct Prepared {
     pub call: Call,
-    headers: Headers,
+    pub head: Parts,
+    /// The generation that the client wants an answer of.
+    pinned: Option<u64>,
 }
 
 impl Prepared {
     pub fn of(
         gateway: &Gateway,
-        service: &str,
-        request: &Request,
-        principal: Option<Principal>,
+        service: &Arc<str>,
+        head: Parts,
+        principal: Option<Arc<Principal>>,
     ) -> Result<Self, Problem> {
-        let own = request.headers();
+        let id = envelope::new_id();
+        let sent = head.headers.get(header::TRACEPARENT).and_then(|value| value.to_str().ok());
         let call = Call {
-            id: envelope::new_id(),
+            trail: gateway.recorder.enter(&id, service.clone(), sent),
+            id,
             principal,
-            traceparent: String::new(),
-            trail: Trail::default(),
             deadline: Instant::now() + gateway.config.timeout(),
-            idempotency_key: idempotency_key(request)?,
+            idempotency_key: idempotency_key(&head)?,
         };
-        let sent = own.get(header::TRACEPARENT).and_then(|value| value.to_str().ok());
-        let trail = gateway.recorder.enter(&call.id, service, sent);
-        let call = call.on(trail);
-        let method = if request.method() == axum::http::Method::HEAD { "GET" } else { request.method().as_str() };
+        let pinned = head.headers.get(header::GENERATION).map(|generation| pinned(gateway, generation)).transpose()?;
+        Ok(Self { call, head, pinned })
+    }
+
+    /// The same request as a call of its own, beginning now.
+    pub fn again(&self, gateway: &Gateway, service: &Arc<str>) -> Self {
+        let (id, deadline) = (envelope::new_id(), Instant::now() + gateway.config.timeout());
+        let trail = gateway.recorder.enter(&id, service.clone(), Some(&self.call.trail.context().to_string()));
+        self.with(Call { id, deadline, trail, ..self.call.clone() })
+    }
+
+    /// The same request as another call with the same end, under an id of its own.
+    pub fn twin(&self) -> Self {
+        self.with(Call { id: envelope::new_id(), ..self.call.clone() })
+    }
+
+    fn with(&self, call: Call) -> Self {
+        Self { call, head: self.head.clone(), pinned: self.pinned }
+    }
+
+    pub async fn send(&self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
+        let call = &self.call;
+        gateway.client.call(call, service, "http", "handle", self.headers(), body).await.map_err(|failure| {
+            tracing::warn!(call = call.id, service, %failure, "a request failed");
+            match failure.kind {
+                FailureKind::Refused if self.pinned.is_some() => {
+                    problem::pinned_elsewhere(&failure.message).of_call(&call.id)
+                }
+                _ => problem::of_failure(&failure, service, &call.id),
+            }
+        })
+    }
+
+    /// What goes over with the call.
+    fn headers(&self) -> Headers {
+        let Parts { method, uri, headers: own, .. } = &self.head;
         let mut headers = Headers::new();
-        headers.insert(header::METHOD, method);
-        headers.insert(header::PATH, request.uri().path());
-        if let Some(query) = request.uri().query() {
+        headers.insert(header::METHOD, if *method == Method::HEAD { "GET" } else { method.as_str() });
+        headers.insert(header::PATH, uri.path());
+        if let Some(query) = uri.query() {
             headers.insert(header::QUERY, query);
         }
-        if let Some(generation) = own.get(header::GENERATION) {
-            headers.insert(header::GENERATION, pinned(gateway, generation)?.to_string());
+        if let Some(generation) = self.pinned {
+            headers.insert(header::GENERATION, generation.to_string());
         }
         for (name, value) in own.iter().filter(|(name, _)| !NOT_FORWARDED.contains(name)) {
             // A value that is no text is of no use to a component either.
@@ -73,33 +107,7 @@ impl Prepared {
                 headers.append(format!("{}{name}", header::HTTP_PREFIX), value);
             }
         }
-        Ok(Self { call, headers })
-    }
-
-    /// The same request as a call of its own, beginning now.
-    pub fn again(&self, gateway: &Gateway, service: &str) -> Self {
-        let (id, deadline) = (envelope::new_id(), Instant::now() + gateway.config.timeout());
-        let trail = gateway.recorder.enter(&id, service, Some(&self.call.traceparent));
-        let call = Call { id, deadline, ..self.call.clone() }.on(trail);
-        Self { call, headers: self.headers.clone() }
-    }
-
-    /// The same request as another call with the same end, under an id of its own.
-    pub fn twin(&self) -> Self {
-        let call = Call { id: envelope::new_id(), ..self.call.clone() };
-        Self { call, headers: self.headers.clone() }
-    }
-
-    pub async fn send(self, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
-        let Self { call, headers } = self;
-        let is_pinned = headers.get(header::GENERATION).is_some();
-        gateway.client.call(&call, service, "http", "handle", headers, body).await.map_err(|failure| {
-            tracing::warn!(call = call.id, service, %failure, "a request failed");
-            match failure.kind {
-                FailureKind::Refused if is_pinned => problem::pinned_elsewhere(&failure.message).of_call(&call.id),
-                _ => problem::of_failure(&failure, service, &call.id),
-            }
-        })
+        headers
     }
 }
 
@@ -111,11 +119,11 @@ fn pinned(gateway: &Gateway, generation: &HeaderValue) -> Result<u64, Problem> {
     number.ok_or_else(|| problem::malformed("Ward-Generation must be the number of a generation."))
 }
 
-fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else {
+fn idempotency_key(head: &Parts) -> Result<Option<String>, Problem> {
+    let Some(value) = head.headers.get("idempotency-key") else {
         return Ok(None);
     };
-    if request.method() != axum::http::Method::POST {
+    if head.method != Method::POST {
         return Ok(None);
     }
     match value.to_str() {

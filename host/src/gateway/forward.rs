@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ward_telemetry::Hop;
@@ -28,7 +30,8 @@ pub async fn forward(
         Found::Unknown => return gateway.unknown().into_response(),
         Found::Methods(allowed) => return problem::method_not_allowed(&allowed).into_response(),
     };
-    let response = match admitted(&gateway, entry, &peer, request).await {
+    // In a box, since it is large and would be moved about.
+    let response = match Box::pin(admitted(&gateway, entry, &peer, request)).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     };
@@ -50,14 +53,15 @@ async fn admitted(
     };
     gateway.rate.check(&client).map_err(problem::too_many_requests)?;
     let principal = admitted?;
-    if header_bytes(&request) > gateway.config.header_bytes {
+    let (head, body) = request.into_parts();
+    if header_bytes(&head) > gateway.config.header_bytes {
         return Err(problem::headers_too_large(gateway.config.header_bytes));
     }
-    let prepared = Prepared::of(gateway, &entry.service, &request, principal)?;
+    let prepared = Prepared::of(gateway, &entry.service, head, principal)?;
     let id = prepared.call.id.clone();
     let mut span = prepared.call.trail.own(Hop::Gateway, entry.operation.clone());
-    span.attribute("http.request.method", request.method().as_str());
-    let outcome = exchange(gateway, entry, request, prepared).await.map_err(|problem| problem.of_call(&id));
+    span.attribute("http.request.method", prepared.head.method.as_str());
+    let outcome = exchange(gateway, entry, prepared, body).await.map_err(|problem| problem.of_call(&id));
     let status = outcome.as_ref().map_or_else(Problem::status, Response::status);
     span.attribute("http.response.status_code", status.as_str());
     if status.is_server_error() {
@@ -67,30 +71,24 @@ async fn admitted(
 }
 
 /// What is admitted, sent on.
-async fn exchange(
-    gateway: &Arc<Gateway>,
-    entry: &Entry,
-    request: Request,
-    prepared: Prepared,
-) -> Result<Response, Problem> {
+async fn exchange(gateway: &Arc<Gateway>, entry: &Entry, prepared: Prepared, body: Body) -> Result<Response, Problem> {
     if entry.live {
-        return live::stream(gateway.clone(), entry, prepared, access::bearer(request.headers()));
+        return live::stream(gateway.clone(), entry, prepared);
     }
-    let changes_nothing = request.method().is_safe();
-    let head_only = request.method() == axum::http::Method::HEAD;
+    let changes_nothing = prepared.head.method.is_safe();
+    let head_only = prepared.head.method == Method::HEAD;
     let within = gateway.config.timeout();
     let exchange = async {
-        let body = read_body(request.into_body(), gateway.config.body_bytes).await?;
+        let body = read_body(body, gateway.config.body_bytes).await?;
         // Only now: a request that is sent slowly keeps nobody else out.
         let _permit = gateway.requests.try_acquire().map_err(|_| problem::busy())?;
-        let id = prepared.call.id.clone();
         let reply = match changes_nothing {
-            true => hedge::send(prepared, gateway, &entry.service, body).await?,
+            true => hedge::send(&prepared, gateway, &entry.service, body).await?,
             false => prepared.send(gateway, &entry.service, body).await?,
         };
-        response(gateway, reply, head_only, &id)
+        response(gateway, reply, head_only, &prepared.call.id)
     };
-    tokio::time::timeout(within, Box::pin(exchange)).await.unwrap_or_else(|_| Err(problem::timed_out()))
+    tokio::time::timeout(within, exchange).await.unwrap_or_else(|_| Err(problem::timed_out()))
 }
 
 /// An IPv6 client has a whole network to choose its addresses from.
@@ -101,9 +99,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn header_bytes(request: &Request) -> usize {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+fn header_bytes(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     target + headers.sum::<usize>()
 }
 

@@ -11,8 +11,9 @@ use super::problem::Problem;
 use crate::calls::client::Reply;
 
 /// Sends a request that changes nothing. Whichever of two is slower is dropped, which stops it where it runs.
-pub async fn send(prepared: Prepared, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
-    let spare = prepared.twin();
+pub async fn send(prepared: &Prepared, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
+    // Here, so that it outlives what is sent.
+    let spare: Prepared;
     let first = prepared.send(gateway, service, body.clone());
     tokio::pin!(first);
     let pause = Duration::from_millis(gateway.config.hedge_ms);
@@ -20,6 +21,7 @@ pub async fn send(prepared: Prepared, gateway: &Gateway, service: &str, body: By
         return outcome;
     }
     let Ok(_place) = gateway.hedges.try_acquire() else { return first.await };
+    spare = prepared.twin();
     tracing::debug!(call = spare.call.id, service, "a read without an answer is sent once more");
     let second = spare.send(gateway, service, body);
     tokio::pin!(second);

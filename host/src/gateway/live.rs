@@ -13,25 +13,19 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::Gateway;
 use super::exchange::Prepared;
 use super::problem::{self, Problem};
 use super::routes::Entry;
+use super::{Gateway, access};
 
 /// A comment is sent when there was nothing else for this long, so that nobody takes the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub fn stream(
-    gateway: Arc<Gateway>,
-    entry: &Entry,
-    prepared: Prepared,
-    token: Option<&str>,
-) -> Result<Response, Problem> {
+pub fn stream(gateway: Arc<Gateway>, entry: &Entry, prepared: Prepared) -> Result<Response, Problem> {
     let place = gateway.streams.clone().try_acquire_owned().map_err(|_| problem::busy())?;
     let news = gateway.wakes.of(&entry.service);
     let viewer = Viewer {
         service: entry.service.clone(),
-        token: token.map(str::to_owned),
         closing: gateway.closing.subscribe(),
         gateway,
         prepared,
@@ -48,7 +42,6 @@ struct Viewer {
     gateway: Arc<Gateway>,
     service: Arc<str>,
     prepared: Prepared,
-    token: Option<String>,
     news: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
     shown: Option<Bytes>,
@@ -75,7 +68,8 @@ impl Viewer {
             }
             self.news.mark_unchanged();
             // A stream outlives its token otherwise.
-            if self.token.as_deref().is_some_and(|token| self.gateway.tokens.verify(token).is_err()) {
+            let token = access::bearer(&self.prepared.head.headers);
+            if token.is_some_and(|token| self.gateway.tokens.verify(token).is_err()) {
                 return None;
             }
             let body = self.ask().await?;

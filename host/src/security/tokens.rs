@@ -42,7 +42,7 @@ pub struct Tokens {
     config: config::Tokens,
     keys: Arc<KeyRing>,
     validation: Validation,
-    remembered: Mutex<LruCache<String, (Principal, u64)>>,
+    remembered: Mutex<LruCache<String, (Arc<Principal>, u64)>>,
 }
 
 impl Tokens {
@@ -73,7 +73,7 @@ impl Tokens {
         Ok(Token { text: encode(&header, &claims, key)?, expires_in_s: self.config.lifetime_s })
     }
 
-    pub fn verify(&self, token: &str) -> Result<Principal, Rejected> {
+    pub fn verify(&self, token: &str) -> Result<Arc<Principal>, Rejected> {
         let remembered = self.remembered.lock().ok().and_then(|mut cache| cache.get(token).cloned());
         if let Some((principal, expires)) = remembered {
             return if clock::now_seconds() < expires { Ok(principal) } else { Err(Rejected::Expired) };
@@ -82,7 +82,7 @@ impl Tokens {
         if claims.exp <= clock::now_seconds() {
             return Err(Rejected::Expired);
         }
-        let principal = Principal { subject: claims.sub, role: claims.role };
+        let principal = Arc::new(Principal { subject: claims.sub, role: claims.role });
         if let Ok(mut cache) = self.remembered.lock() {
             cache.put(token.to_owned(), (principal.clone(), claims.exp));
         }
@@ -144,7 +144,7 @@ mod tests {
         let tokens = tokens(directory.path(), 60);
         let token = tokens.issue(&somebody()).unwrap().text;
         for _ in 0..2 {
-            assert_eq!(tokens.verify(&token), Ok(somebody()));
+            assert_eq!(tokens.verify(&token), Ok(somebody().into()));
         }
         let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
         let claims = r#"{"sub":"a@b.c","role":"ADMIN","iat":1,"exp":99999999999,"iss":"i","aud":"a","jti":""}"#;
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(signer(&renamed), rested);
         assert_eq!(renamed.verify(&old), Err(Rejected::Invalid), "its key is gone");
         let new = renamed.issue(&somebody()).unwrap().text;
-        assert_eq!(renamed.verify(&new), Ok(somebody()));
+        assert_eq!(renamed.verify(&new), Ok(somebody().into()));
     }
 
     fn signer(tokens: &Tokens) -> String {

@@ -227,8 +227,7 @@ impl Swapper {
             let (outcome, work) = self.check(service, generation, Invocation::Seed).await;
             outcome?;
             let work = work.ok_or_else(|| "the transaction was lost".to_owned())?;
-            let trace = envelope::traceparent(None);
-            work.commit(None, None, &trace).await.map(|_| ()).map_err(|error| error.to_string())
+            work.commit(None, None).await.map(|_| ()).map_err(|error| error.to_string())
         };
         match seeded_once(database, seeding).await.map_err(NotTaken::Database)? {
             None => Ok(()),
@@ -243,16 +242,11 @@ impl Swapper {
         invocation: Invocation,
     ) -> (Result<(), String>, Option<Work>) {
         let deadline = Instant::now() + Duration::from_millis(self.swap.probe_timeout_ms);
-        let call = Call {
-            id: envelope::new_id(),
-            principal: None,
-            traceparent: envelope::traceparent(None),
-            trail: Trail::default(),
-            deadline,
-            idempotency_key: None,
-        };
+        let call =
+            Call { id: envelope::new_id(), principal: None, trail: Trail::default(), deadline, idempotency_key: None };
         let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
-        let work = Work::new(service.database.clone(), Effect::Write, limits, generation.statements.clone());
+        let (database, seen) = (service.database.clone(), generation.statements.clone());
+        let work = Work::new(database, Effect::Write, limits, seen, call.trail.clone());
         let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
         let outcome = match returned {

@@ -29,7 +29,7 @@ pub struct Published {
 /// The event that the call is the handling of.
 #[derive(Debug, Clone)]
 pub struct Consumed {
-    pub subscription: String,
+    pub subscription: Arc<str>,
     pub event: Uuid,
 }
 
@@ -96,12 +96,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// Nothing is sent before the first statement.
+    /// Nothing is sent before the first statement. The statements are written down on `trail`.
     pub fn new(
         database: Option<Arc<Database>>,
         effect: Effect,
         limits: WorkLimits,
         seen: Option<Arc<Statements>>,
+        trail: Trail,
     ) -> Self {
         Self {
             database,
@@ -111,15 +112,9 @@ impl Work {
             transaction: None,
             statements: 0,
             published: Vec::new(),
-            trail: Trail::default(),
+            trail,
             broken: None,
         }
-    }
-
-    /// Writes its statements down there.
-    pub fn on(mut self, trail: Trail) -> Self {
-        self.trail = trail;
-        self
     }
 
     /// Is there a transaction, or something that needs one?
@@ -170,7 +165,7 @@ impl Work {
     /// A statement is written down as the component wrote it: with the places of its parameters, never with the parameters.
     fn span(&self, text: &str) -> Open {
         let mut span = self.trail.span(Hop::Statement, "statement");
-        span.attribute("db.query.text", text.chars().take(LONGEST_STATEMENT).collect::<String>());
+        span.attribute("db.query.text", &text[..text.floor_char_boundary(LONGEST_STATEMENT)]);
         span
     }
 
@@ -191,7 +186,6 @@ impl Work {
         mut self,
         answer: Option<(&IdempotencyKey, &Answer)>,
         consumed: Option<&Consumed>,
-        traceparent: &str,
     ) -> Result<Ended, StoreError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -206,7 +200,7 @@ impl Work {
             None => Transaction::begin(&database, self.effect, None).await?,
         };
         // A transaction without anything of the host's needs no seal: `broken` has watched over its statements.
-        if !nothing_to_keep && !self.seal(&database, &mut transaction, answer, consumed, traceparent).await? {
+        if !nothing_to_keep && !self.seal(&database, &mut transaction, answer, consumed).await? {
             transaction.rollback().await;
             return Ok(Ended::Repeated);
         }
@@ -319,7 +313,6 @@ impl Work {
         transaction: &mut Transaction,
         answer: Option<(&IdempotencyKey, &Answer)>,
         consumed: Option<&Consumed>,
-        traceparent: &str,
     ) -> Result<bool, StoreError> {
         let token = database.token().await?;
         let head = answer
@@ -334,21 +327,21 @@ impl Work {
             .bind(answer.map(|(key, _)| key.fingerprint.as_slice()))
             .bind(head)
             .bind(answer.map(|(_, answer)| answer.body.as_ref()))
-            .bind(consumed.map(|consumed| consumed.subscription.as_str()))
+            .bind(consumed.map(|consumed| &*consumed.subscription))
             .bind(consumed.map(|consumed| consumed.event))
             .bind(any.map(|()| published.iter().map(|event| event.id).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| signed(event.version)).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.data.as_slice()).collect::<Vec<_>>()))
-            .bind(traceparent)
+            .bind(self.trail.context().to_string())
             .fetch_one(transaction.connection()?)
             .await?;
         Ok(outcome == "sealed")
     }
 }
 
-/// Characters of a statement that are written down.
+/// Bytes of a statement that are written down.
 const LONGEST_STATEMENT: usize = 500;
 
 /// What PostgreSQL says may quote values; the component is told, and nobody else.

@@ -38,7 +38,7 @@ enum Command {
     /// Run a host until SIGTERM or Ctrl-C.
     Host,
     /// Make databases, roles and secrets. Safe to repeat; repeat it after an upgrade.
-    Provision,
+    Provision(commands::provision::Arguments),
     /// Begin a component: its source, a test of its domain and one in the real engine.
     New(commands::new::Arguments),
     /// Build components from source into target/components.
@@ -128,7 +128,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Host => commands::host::run(config).await,
-        Command::Provision => commands::provision::run(&config).await,
+        Command::Provision(options) => commands::provision::run(&config, options).await,
         Command::Inspect(options) => commands::inspect::run(&config, options).await,
         Command::Diff(options) => commands::diff::run(&config, options).await,
         Command::Push(options) => commands::push::run(&config, options).await,

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::{Value, json};
 
 use self::watch::Watch;
 use super::build::{Built, Detail, Source, Workspace};
 use super::deploy;
+use super::output::{self, Format, line, note};
 use crate::config::{Config, ServiceName};
 
 #[derive(Args)]
@@ -26,6 +28,8 @@ pub struct Arguments {
     /// Seconds to wait for the hosts at each swap.
     #[arg(long, default_value_t = 60)]
     timeout: u64,
+    #[command(flatten)]
+    format: Format,
 }
 
 /// Until Ctrl-C.
@@ -33,16 +37,25 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let workspace = Workspace::of(&arguments.directory)?;
     let source = workspace.at(&arguments.directory)?.clone();
     let service = deploy::known_service(config, &source.service)?;
-    println!("{service}: each save in {} goes live; Ctrl-C ends this", source.directory.display());
+    let format = arguments.format;
+    aside(format, format_args!("{service}: each save in {} goes live; Ctrl-C ends this", source.directory.display()));
     let timeout = Duration::from_secs(arguments.timeout);
     let config = config.clone();
-    let developer = Developer { config, workspace, source, service, timeout, live: None };
+    let developer = Developer { config, workspace, source, service, timeout, format, live: None };
     tokio::select! {
         ended = developer.work() => ended,
         signal = tokio::signal::ctrl_c() => {
-            println!("\nended; what went live last serves on");
+            aside(format, "\nended; what went live last serves on");
             Ok(signal?)
         }
+    }
+}
+
+/// What is no round stands among the rounds where people read them, and nowhere near them where programs do.
+fn aside(format: Format, text: impl Display) {
+    match format.json {
+        true => note(text),
+        false => line(text),
     }
 }
 
@@ -52,8 +65,18 @@ struct Developer {
     source: Source,
     service: ServiceName,
     timeout: Duration,
-    /// The digest that this command made live last.
+    format: Format,
+    /// The digest that serves, once this command knows it.
     live: Option<String>,
+}
+
+/// What followed from a save.
+struct Round {
+    /// The files that were saved; none for the first round.
+    files: Vec<PathBuf>,
+    outcome: Outcome,
+    build: Duration,
+    whole: Duration,
 }
 
 /// How a round ended.
@@ -67,18 +90,19 @@ enum Outcome {
 impl Developer {
     async fn work(mut self) -> anyhow::Result<()> {
         let mut watch = Watch::new(self.source.directory.clone());
-        let mut what = "as it is".to_owned();
+        let mut files = Vec::new();
         loop {
-            let began = Instant::now();
-            let (outcome, build) = self.round().await?;
-            self.tell(&outcome, &what, build, began.elapsed());
+            let round = self.round(files).await?;
+            match self.format.json {
+                true => output::json_line(&self.report(&round))?,
+                false => self.tell(&round),
+            }
             watch.also(self.workspace.inputs(&self.source));
-            what = names(&watch.changed().await, &self.source.directory);
+            files = watch.changed().await;
         }
     }
 
-    /// The outcome, and how long the build took.
-    async fn round(&mut self) -> anyhow::Result<(Outcome, Duration)> {
+    async fn round(&mut self, files: Vec<PathBuf>) -> anyhow::Result<Round> {
         let began = Instant::now();
         let built = self.build().await?;
         let build = began.elapsed();
@@ -86,7 +110,7 @@ impl Developer {
             Err(error) => Outcome::NotBuilt(error),
             Ok(built) => self.swap(&built.path).await,
         };
-        Ok((outcome, build))
+        Ok(Round { files, outcome, build, whole: began.elapsed() })
     }
 
     /// On a thread for what blocks, so that Ctrl-C is heard meanwhile.
@@ -102,33 +126,56 @@ impl Developer {
         let replaced = deploy::replace(&self.config, &self.service, &artifact, "ward dev", self.timeout).await;
         match replaced {
             Err(error) => Outcome::NotTaken(error),
-            Ok(order) if !order.is_new => Outcome::Unchanged { digest: order.digest },
             Ok(order) => {
-                self.live = Some(order.digest.clone());
-                Outcome::Live { digest: order.digest, swap: began.elapsed() }
+                let digest = order.digest;
+                self.live = Some(digest.clone());
+                match order.is_new {
+                    true => Outcome::Live { digest, swap: began.elapsed() },
+                    false => Outcome::Unchanged { digest },
+                }
             }
         }
     }
 
     /// The round's one line. The compiler has said its part on standard error already.
-    fn tell(&self, outcome: &Outcome, what: &str, build: Duration, whole: Duration) {
+    fn tell(&self, round: &Round) {
         let service = &self.service;
-        let (build, whole) = (seconds(build), seconds(whole));
-        match outcome {
+        let what = names(&round.files, &self.source.directory);
+        let (build, whole) = (seconds(round.build), seconds(round.whole));
+        match &round.outcome {
             Outcome::Live { digest, swap } => {
                 let (digest, swap) = (deploy::short(digest), seconds(*swap));
-                println!("{service} {digest} live after {whole} (build {build}, swap {swap}): {what}");
+                line(format_args!("{service} {digest} live after {whole} (build {build}, swap {swap}): {what}"));
             }
             Outcome::Unchanged { digest } => {
-                println!("{service} {} unchanged, nothing to swap (build {build}): {what}", deploy::short(digest));
+                let digest = deploy::short(digest);
+                line(format_args!("{service} {digest} unchanged, nothing to swap (build {build}): {what}"));
             }
             Outcome::NotBuilt(error) => {
-                println!("{service} not built after {build}: {error:#}; {}: {what}", self.what_serves());
+                let serves = self.what_serves();
+                line(format_args!("{service} not built after {build}: {error:#}; {serves}: {what}"));
             }
             Outcome::NotTaken(error) => {
-                println!("{service} not taken after {whole}: {error:#}; {}: {what}", self.what_serves());
+                let serves = self.what_serves();
+                line(format_args!("{service} not taken after {whole}: {error:#}; {serves}: {what}"));
             }
         }
+    }
+
+    /// The same for programs. `digest` is what serves after the round, as far as this command knows.
+    fn report(&self, round: &Round) -> Value {
+        let (outcome, swap, reason) = match &round.outcome {
+            Outcome::Live { swap, .. } => ("live", Some(*swap), None),
+            Outcome::Unchanged { .. } => ("unchanged", None, None),
+            Outcome::NotBuilt(error) => ("not-built", None, Some(format!("{error:#}"))),
+            Outcome::NotTaken(error) => ("not-taken", None, Some(format!("{error:#}"))),
+        };
+        let files: Vec<String> = round.files.iter().map(|file| name(file, &self.source.directory)).collect();
+        json!({
+            "service": self.service.as_str(), "outcome": outcome, "digest": self.live, "reason": reason, "files": files,
+            "build_ms": milliseconds(round.build), "swap_ms": swap.map(milliseconds),
+            "whole_ms": milliseconds(round.whole),
+        })
     }
 
     fn what_serves(&self) -> String {
@@ -143,11 +190,18 @@ fn seconds(duration: Duration) -> impl Display {
     format!("{:.2} s", duration.as_secs_f64())
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// At most this many files are named.
 const NAMED: usize = 3;
 
 /// The files as seen from the component's folder.
 fn names(files: &[PathBuf], folder: &Path) -> String {
+    if files.is_empty() {
+        return "as it is".to_owned();
+    }
     let mut named: Vec<String> = files.iter().take(NAMED).map(|file| name(file, folder)).collect();
     if files.len() > NAMED {
         named.push(format!("{} more", files.len() - NAMED));
@@ -173,5 +227,6 @@ mod tests {
         assert_eq!(names(&files, folder), "src/lib.rs, sdk/src/sql.rs");
         let many: Vec<PathBuf> = (0..5).map(|number| folder.join(number.to_string())).collect();
         assert_eq!(names(&many, folder), "0, 1, 2, 2 more");
+        assert_eq!(names(&[], folder), "as it is");
     }
 }

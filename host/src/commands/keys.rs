@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::output;
+use super::output::{self, Format};
 use crate::artifacts::SigningKeyFile;
 use crate::config::Config;
 use crate::security::generate_key;
@@ -12,10 +13,16 @@ use crate::security::generate_key;
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a new key for tokens, which verifies at once and signs after tokens.key_rest_s. Old ones still verify: remove a file when its last token has expired.
-    Rotate,
+    Rotate(RotateArguments),
     /// Keys that artifacts are signed with.
     #[command(subcommand)]
     Artifact(ArtifactKey),
+}
+
+#[derive(Args)]
+pub struct RotateArguments {
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Subcommand)]
@@ -28,7 +35,7 @@ pub enum ArtifactKey {
 
 pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Rotate => rotate(config),
+        Command::Rotate(arguments) => rotate(config, arguments.format),
         Command::Artifact(ArtifactKey::New { file }) => make(&file),
         Command::Artifact(ArtifactKey::Public { file }) => {
             output::line(SigningKeyFile::read(&file)?.public());
@@ -37,11 +44,16 @@ pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     }
 }
 
-fn rotate(config: &Config) -> anyhow::Result<()> {
-    let kid = generate_key(&config.tokens.key_dir)?;
-    let directory = config.tokens.key_dir.display();
-    let rest = config.tokens.key_rest_s;
-    println!("{kid} verifies now and signs in {rest} s; by then every host must have it in its {directory}");
+fn rotate(config: &Config, format: Format) -> anyhow::Result<()> {
+    let (directory, rest) = (&config.tokens.key_dir, config.tokens.key_rest_s);
+    let kid = generate_key(directory)?;
+    if format.json {
+        return output::json(&json!({"kid": kid, "directory": directory, "signs_in_s": rest}));
+    }
+    let directory = directory.display();
+    output::line(format_args!(
+        "{kid} verifies now and signs in {rest} s; by then every host must have it in its {directory}"
+    ));
     Ok(())
 }
 

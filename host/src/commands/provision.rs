@@ -5,24 +5,59 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
 
+use super::output::{self, Format, line};
 use crate::config::Config;
 use crate::security::{KeyRing, generate_key};
 use crate::store::{RoleSecret, provision};
 
-pub async fn run(config: &Config) -> anyhow::Result<()> {
-    if make_secret(&config.database.secret_file)? {
-        println!("made the database secret {}", config.database.secret_file.display());
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What is there now; never what is in it.
+#[derive(Serialize)]
+struct Provided<'a> {
+    /// The file that the passwords of the database roles are made of.
+    secret_file: &'a Path,
+    /// Was that file made now?
+    made_secret: bool,
+    /// The id of the first signing key, if it was made now.
+    made_key: Option<String>,
+    /// Those whose databases and roles are ready.
+    services: Vec<&'a str>,
+}
+
+pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+    let is_json = arguments.format.json;
+    let secret_file = config.database.secret_file.as_path();
+    let made_secret = make_secret(secret_file)?;
+    if made_secret && !is_json {
+        line(format_args!("made the database secret {}", secret_file.display()));
     }
-    if KeyRing::open(&config.tokens.key_dir).is_err() {
-        let kid = generate_key(&config.tokens.key_dir)?;
-        println!("made the first signing key {kid}");
+    let made_key = make_first_key(&config.tokens.key_dir)?;
+    if let Some(kid) = made_key.as_ref().filter(|_| !is_json) {
+        line(format_args!("made the first signing key {kid}"));
     }
-    let secret = RoleSecret::read(&config.database.secret_file)?;
-    provision(config, &secret, |line| eprintln!("ward: {line}")).await?;
-    let names: Vec<&str> = config.all_services().map(|service| service.name.as_str()).collect();
-    println!("databases and roles are ready for {}", names.join(", "));
+    provision(config, &RoleSecret::read(secret_file)?, |text| output::note(format_args!("ward: {text}"))).await?;
+    let services: Vec<&str> = config.all_services().map(|service| service.name.as_str()).collect();
+    if is_json {
+        return output::json(&Provided { secret_file, made_secret, made_key, services });
+    }
+    line(format_args!("databases and roles are ready for {}", services.join(", ")));
     Ok(())
+}
+
+/// Its id; none when there are keys already.
+fn make_first_key(directory: &Path) -> anyhow::Result<Option<String>> {
+    if KeyRing::open(directory).is_ok() {
+        return Ok(None);
+    }
+    Ok(Some(generate_key(directory)?))
 }
 
 /// True when there was none. Never replaces one: the passwords of all roles come from it.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ward_proto::call::{JSON, header};
 use ward_telemetry::Trail;
 
+use super::output::{self, Format};
 use crate::bus::{Bus, Headers};
 use crate::calls::client::Client;
 use crate::calls::{Call, envelope};
@@ -26,6 +27,8 @@ pub struct AddArguments {
     /// One of the roles of docs/roles.md.
     #[arg(long)]
     role: String,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
@@ -46,14 +49,20 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let reply = client.call(&call, "auth", "users", "add", headers, user.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&reply.payload).context("the answer is no JSON")?;
     match (answer.get("ok"), answer.get("err")) {
-        (Some(id), _) => {
-            println!("added {} as {} with the id {}", arguments.email, arguments.role, id.as_str().unwrap_or_default());
-            Ok(())
-        }
+        (Some(id), _) => added(&arguments, id.as_str().unwrap_or_default()),
         (_, Some(Value::String(kind))) if kind == "exists" => bail!("{} exists already", arguments.email),
         (_, Some(error)) => bail!("not added: {}", faults(error)),
         _ => bail!("the answer is neither ok nor err"),
     }
+}
+
+fn added(arguments: &AddArguments, id: &str) -> anyhow::Result<()> {
+    let AddArguments { email, role, format } = arguments;
+    if format.json {
+        return output::json(&json!({"id": id, "email": email, "role": role}));
+    }
+    output::line(format_args!("added {email} as {role} with the id {id}"));
+    Ok(())
 }
 
 fn faults(error: &Value) -> String {

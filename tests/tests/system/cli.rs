@@ -75,6 +75,35 @@ async fn an_error_that_a_service_answers_is_code_1_and_a_crash_code_6() {
     system.end_broken();
 }
 
+#[tokio::test]
+async fn what_prepares_ward_answers_json_and_tells_no_secret() {
+    let system = System::with().services(&["auth"]).start().await;
+    let again = parsed(&system.command(&["provision", "--json"]).await);
+    assert_eq!((&again["services"], &again["made_key"]), (&json!(["auth"]), &Value::Null), "{again}");
+    let first = system.shell("WARD_TOKENS_KEY_DIR=$PWD/first ward provision --json", system.folder()).await;
+    let first = parsed(&out(&first));
+    let key = system.folder().join(format!("first/{}.pem", first["made_key"].as_str().unwrap()));
+    assert!(key.exists() && first["made_secret"] == false, "{first}");
+
+    let rotated = parsed(&system.command(&["keys", "rotate", "--json"]).await);
+    let file = format!("{}/{}.pem", rotated["directory"].as_str().unwrap(), rotated["kid"].as_str().unwrap());
+    assert!(std::fs::exists(file).unwrap() && rotated["signs_in_s"] == 60, "{rotated}");
+
+    let arguments = ["user", "add", "ann@test.com", "--role", "READER", "--json"];
+    let added = system.command_with_input(&arguments, "a-long-password\n").await;
+    let user = parsed(&out(&added));
+    assert!(user["id"].as_str().is_some_and(|id| id.len() == 36), "{user}");
+    assert_eq!((&user["email"], &user["role"]), (&json!("ann@test.com"), &json!("READER")), "{user}");
+    assert!(!said(&added).contains("a-long-password"), "{}", said(&added));
+    let twice = system.command_with_input(&arguments, "a-long-password\n").await;
+    assert_eq!((twice.status.code(), out(&twice).as_str()), (Some(1), ""), "{}", said(&twice));
+    system.end().await;
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
 #[test]
 fn a_server_that_is_away_is_code_3_and_a_wrong_option_code_2() {
     let away = [("WARD_NATS_URL", "nats://127.0.0.1:1")];

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use ward_tests::clinic::NOBODY;
 use ward_tests::machine::repository;
 use ward_tests::rest::Rest;
@@ -117,6 +118,39 @@ async fn each_save_goes_live_and_what_does_not_build_does_not() {
     assert!(dev.stop(Signal::INT, Duration::from_secs(10)).await.success(), "{}", dev.log());
     assert_eq!(rounds(&dev).len(), 5, "{}", dev.log());
     system.end().await;
+}
+
+#[tokio::test]
+async fn programs_get_a_line_of_json_for_each_round() {
+    let system = System::start().await;
+    let copy = Copy::new(system.folder());
+    let built = repository().join("target/dev-test").display().to_string();
+    let mut dev = system.running(&["dev", copy.folder.to_str().unwrap(), "--json"], &[("CARGO_TARGET_DIR", &built)]);
+    let first = report(&dev, 1).await;
+    assert_eq!((&first["service"], &first["files"]), (&json!("billing"), &json!([])), "{first}");
+
+    copy.save("Told to programs.");
+    let live = report(&dev, 2).await;
+    assert_eq!((&live["outcome"], &live["files"]), (&json!("live"), &json!(["src/routes.rs"])), "{live}");
+    assert!(
+        live["build_ms"].as_u64().unwrap() + live["swap_ms"].as_u64().unwrap() <= live["whole_ms"].as_u64().unwrap()
+    );
+    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+    let billing = hosts[0]["services"].as_array().unwrap().iter().find(|one| one["service"] == "billing").unwrap();
+    assert_eq!(live["digest"], billing["serving"]["digest"]);
+
+    copy.save("Not \" Rust");
+    let refused = report(&dev, 3).await;
+    assert_eq!((&refused["outcome"], &refused["digest"]), (&json!("not-built"), &live["digest"]), "{refused}");
+    assert!(refused["reason"].is_string() && refused["swap_ms"].is_null(), "{refused}");
+    assert!(dev.stop(Signal::INT, Duration::from_secs(10)).await.success(), "{}", dev.log());
+    system.end().await;
+}
+
+/// What the round with this number said as JSON.
+async fn report(dev: &Server, number: usize) -> Value {
+    let reports = || dev.log().lines().filter_map(|line| serde_json::from_str(line).ok()).nth(number - 1);
+    within(BUILD, &format!("round {number}"), async || reports()).await
 }
 
 #[tokio::test]

@@ -21,5 +21,5 @@ pub use digest::Digest;
 pub use inspector::{InspectError, Inspected, Inspector};
 pub use provenance::{Provenance, Stated};
 pub use signature::{KeyFileError, PublicKey, Signature, SigningKeyFile};
-pub use store::{ArtifactError, Artifacts, Pruned, Pushed, Rehearsal};
+pub use store::{ArtifactError, Artifacts, Pruned, Pushed, Rehearsal, Stored};
 pub use trust::{Trust, Verdict};

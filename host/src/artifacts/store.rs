@@ -72,6 +72,16 @@ pub struct Pushed {
     pub signed_by: Option<String>,
 }
 
+/// An artifact in the store.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    digest: Digest,
+    /// Bytes.
+    size: usize,
+    /// Microseconds since the epoch when it was pushed, or deployed by its digest, the last time.
+    wanted_at_us: i64,
+}
+
 /// What [`Artifacts::prune`] did, or would do.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Pruned {
@@ -105,19 +115,26 @@ impl Artifacts {
         &self.trust
     }
 
-    /// Stores an artifact under its digest, and the key's signature beside it. Repeating it changes nothing, and mends what
-    /// was damaged.
+    /// Stores an artifact under its digest, and the key's signature beside it. Repeating it mends what was damaged, and makes
+    /// the artifact young again for [`Self::prune`].
     pub async fn push(&self, artifact: &[u8], key: Option<&SigningKeyFile>) -> Result<Pushed, ArtifactError> {
         let digest = Digest::of(artifact);
         self.check_size(digest.as_str(), artifact.len())?;
         let is_new = self.fetch(&digest).await.is_err();
         if is_new {
             self.objects.put(digest.as_str(), artifact).await?;
+        } else {
+            self.want(&digest).await?;
         }
         if let Some(key) = key {
             self.add_signature(&digest, key.sign(&digest)).await?;
         }
         Ok(Pushed { digest, is_new, signed_by: key.map(|key| key.public().id()) })
+    }
+
+    /// An artifact counts as pushed now, if it is there: whoever is about to deploy it has `artifacts.keep_s` for that.
+    pub async fn want(&self, digest: &Digest) -> Result<(), RegistryError> {
+        self.objects.touch(digest.as_str()).await
     }
 
     /// The bytes of an artifact that a host may load: they are of this digest, and somebody trusted has signed it where
@@ -171,9 +188,8 @@ impl Artifacts {
         if !digest::is_prefix(prefix) {
             return Err(ArtifactError::NotADigest(prefix.to_owned()));
         }
-        let entries = self.objects.list().await?;
-        let mut found = entries.iter().filter_map(|entry| Digest::parse(&entry.name));
-        let mut found: Vec<Digest> = found.by_ref().filter(|digest| digest.as_str().starts_with(prefix)).collect();
+        let stored = self.list().await?.into_iter().map(|stored| stored.digest);
+        let mut found: Vec<Digest> = stored.filter(|digest| digest.as_str().starts_with(prefix)).collect();
         match (found.pop(), found.len()) {
             (Some(digest), 0) => Ok(digest),
             (Some(_), others) => Err(ArtifactError::Ambiguous { prefix: prefix.to_owned(), count: others + 1 }),
@@ -181,26 +197,45 @@ impl Artifacts {
         }
     }
 
-    /// Removes artifacts that nothing refers to, but for the `keep` youngest of them and those that are younger than
-    /// `artifacts.keep_s`.
+    /// All artifacts, in no order.
+    pub async fn list(&self) -> Result<Vec<Stored>, RegistryError> {
+        Ok(self.objects.list().await?.into_iter().filter_map(Stored::of).collect())
+    }
+
+    /// Removes those of `stored` that nothing refers to, but for the `keep` youngest of them and those that are younger than
+    /// `artifacts.keep_s`. What is referred to has to be looked up after `stored` was.
     pub async fn prune(
         &self,
+        stored: Vec<Stored>,
         referenced: &HashSet<Digest>,
         keep: usize,
         rehearsal: Rehearsal,
-    ) -> Result<Pruned, ArtifactError> {
-        let entries = self.objects.list().await?;
-        let total = entries.iter().filter(|entry| Digest::parse(&entry.name).is_some()).count();
-        let surplus = surplus(entries, referenced, keep, clock::now_seconds().saturating_sub(self.config.keep_s));
-        if rehearsal == Rehearsal::No {
-            for (digest, _) in &surplus {
-                self.objects.remove(digest.as_str()).await?;
-                self.objects.remove(&beside(digest)).await?;
+    ) -> Result<Pruned, RegistryError> {
+        let mut pruned = Pruned { kept: stored.len(), ..Pruned::default() };
+        let until_us = clock::now_micros().saturating_sub(self.keep_us());
+        for old in surplus(stored, referenced, keep, until_us) {
+            if rehearsal == Rehearsal::Yes || self.remove(&old).await? {
+                pruned.kept -= 1;
+                pruned.freed += old.size;
+                pruned.removed.push(old.digest);
             }
         }
-        let freed = surplus.iter().map(|(_, size)| size).sum();
-        let kept = total.saturating_sub(surplus.len());
-        Ok(Pruned { removed: surplus.into_iter().map(|(digest, _)| digest).collect(), freed, kept })
+        Ok(pruned)
+    }
+
+    /// False when somebody wanted it since it was looked at.
+    async fn remove(&self, old: &Stored) -> Result<bool, RegistryError> {
+        let now = self.objects.entry(old.digest.as_str()).await?;
+        if now.is_some_and(|entry| entry.stored_at_us > old.wanted_at_us) {
+            return Ok(false);
+        }
+        self.objects.remove(old.digest.as_str()).await?;
+        self.objects.remove(&beside(&old.digest)).await?;
+        Ok(true)
+    }
+
+    fn keep_us(&self) -> i64 {
+        i64::try_from(self.config.keep_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)
     }
 
     async fn signatures(&self, digest: &Digest) -> Result<Option<Vec<u8>>, RegistryError> {
@@ -234,6 +269,14 @@ impl Artifacts {
     }
 }
 
+impl Stored {
+    /// None for what lies beside an artifact.
+    fn of(entry: ObjectEntry) -> Option<Self> {
+        let digest = Digest::parse(&entry.name)?;
+        Some(Self { digest, size: entry.size, wanted_at_us: entry.stored_at_us })
+    }
+}
+
 /// Shall [`Artifacts::prune`] only say what it would do?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rehearsal {
@@ -256,13 +299,11 @@ fn refusal(digest: &Digest, verdict: Verdict) -> ArtifactError {
     }
 }
 
-/// What may go, with its size: unreferenced, stored until `until_s`, and not among the `keep` youngest such.
-fn surplus(entries: Vec<ObjectEntry>, referenced: &HashSet<Digest>, keep: usize, until_s: u64) -> Vec<(Digest, usize)> {
-    let free = entries.into_iter().filter_map(|entry| Some((Digest::parse(&entry.name)?, entry)));
-    let mut free: Vec<_> = free.filter(|(digest, _)| !referenced.contains(digest)).collect();
-    free.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.stored_at_s));
-    let old = free.into_iter().skip(keep).filter(|(_, entry)| entry.stored_at_s <= until_s);
-    old.map(|(digest, entry)| (digest, entry.size)).collect()
+/// What may go: unreferenced, wanted for the last time before `until_us`, and not among the `keep` youngest such.
+fn surplus(stored: Vec<Stored>, referenced: &HashSet<Digest>, keep: usize, until_us: i64) -> Vec<Stored> {
+    let mut free: Vec<_> = stored.into_iter().filter(|one| !referenced.contains(&one.digest)).collect();
+    free.sort_by_key(|one| std::cmp::Reverse(one.wanted_at_us));
+    free.into_iter().skip(keep).filter(|one| one.wanted_at_us <= until_us).collect()
 }
 
 #[cfg(test)]
@@ -275,13 +316,14 @@ mod tests {
         let stored = |(age, digest): (usize, &Digest)| ObjectEntry {
             name: digest.to_string(),
             size: 1,
-            stored_at_s: 100 - age as u64,
+            stored_at_us: 100 - age as i64,
         };
         let mut entries: Vec<ObjectEntry> = digests.iter().enumerate().map(stored).collect();
-        entries.push(ObjectEntry { name: beside(&digests[4]), size: 1, stored_at_s: 0 });
+        entries.push(ObjectEntry { name: beside(&digests[4]), size: 1, stored_at_us: 0 });
         let referenced = HashSet::from([digests[3].clone()]);
-        let removed = |keep, until_s| -> Vec<Digest> {
-            surplus(entries.clone(), &referenced, keep, until_s).into_iter().map(|(digest, _)| digest).collect()
+        let removed = |keep, until_us| -> Vec<Digest> {
+            let stored = entries.iter().cloned().filter_map(Stored::of).collect();
+            surplus(stored, &referenced, keep, until_us).into_iter().map(|one| one.digest).collect()
         };
         assert_eq!(removed(2, 1000), [digests[2].clone(), digests[4].clone()]);
         assert_eq!(removed(0, 97), [digests[4].clone()]);

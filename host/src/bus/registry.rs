@@ -1,12 +1,15 @@
 //! Artifacts by digest, and small values under keys that can be watched.
 
 use async_nats::jetstream::kv::{self, Operation, Store};
-use async_nats::jetstream::object_store::{self, ObjectStore};
+use async_nats::jetstream::object_store::{self, ObjectInfo, ObjectStore, UpdateMetadata};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::io::AsyncReadExt;
 
 use super::Bus;
+use crate::clock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -122,8 +125,20 @@ pub struct ObjectEntry {
     pub name: String,
     /// Bytes.
     pub size: usize,
-    /// Seconds since the epoch; 0 if it is not known.
-    pub stored_at_s: u64,
+    /// Microseconds since the epoch, by the clock of who stored it or touched it last; 0 if it is not known.
+    pub stored_at_us: i64,
+}
+
+/// Begins the description of an object that was touched; the time follows. The store keeps the time of the last bytes alone.
+const TOUCHED: &str = "wanted again at ";
+
+impl ObjectEntry {
+    fn of(info: ObjectInfo) -> Self {
+        let touched = info.description.as_deref().and_then(|text| text.strip_prefix(TOUCHED));
+        let touched = touched.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+        let stored_at = info.modified.max(touched).map_or(0, |at| at.unix_timestamp_nanos() / 1000);
+        Self { name: info.name, size: info.size, stored_at_us: i64::try_from(stored_at).unwrap_or(0) }
+    }
 }
 
 impl Objects {
@@ -149,11 +164,29 @@ impl Objects {
         let mut list = self.0.list().await.map_err(failed("listing the object store"))?;
         let mut entries = Vec::new();
         while let Some(info) = list.next().await {
-            let info = info.map_err(failed("listing the object store"))?;
-            let stored_at_s = info.modified.map_or(0, |at| u64::try_from(at.unix_timestamp()).unwrap_or(0));
-            entries.push(ObjectEntry { name: info.name, size: info.size, stored_at_s });
+            entries.push(ObjectEntry::of(info.map_err(failed("listing the object store"))?));
         }
         Ok(entries)
+    }
+
+    pub async fn entry(&self, name: &str) -> Result<Option<ObjectEntry>, RegistryError> {
+        match self.0.info(name).await {
+            Ok(info) => Ok((!info.deleted).then(|| ObjectEntry::of(info))),
+            Err(error) if error.kind() == object_store::InfoErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading the object store")(error)),
+        }
+    }
+
+    /// An object counts as stored now, if it is there. Its bytes stay where they are, so that nobody who reads them is disturbed.
+    pub async fn touch(&self, name: &str) -> Result<(), RegistryError> {
+        let description = Some(format!("{TOUCHED}{}", clock::rfc3339(clock::now_micros())));
+        let metadata = UpdateMetadata { name: name.to_owned(), description, ..UpdateMetadata::default() };
+        match self.0.update_metadata(name, metadata).await {
+            Err(error) if error.kind() != object_store::UpdateMetadataErrorKind::NotFound => {
+                Err(failed("writing the object store")(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub async fn remove(&self, name: &str) -> Result<(), RegistryError> {

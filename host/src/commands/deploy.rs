@@ -7,8 +7,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::output::{self, Format, Progress};
+use super::prune::make_room;
 use super::ps::hosts;
 use super::push::provide;
+use crate::artifacts::Digest;
 use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
 use crate::services::desired::{Canary, Change, Desired, DesiredState, Note, Unfit};
@@ -77,15 +79,19 @@ struct Wait {
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let desk = Desk::open(config, &arguments.service, "ward deploy").await?;
-    let digest = provide(config, &desk.bus, &arguments.component, arguments.key.as_deref()).await?.to_string();
+    let digest = provide(config, &desk.bus, &arguments.component, arguments.key.as_deref()).await?;
     let forced = arguments.reason.clone().filter(|_| arguments.force);
     let reason = arguments.reason.unwrap_or_else(|| "deployed".to_owned());
     let change = |current: Option<&Desired>| match (current, arguments.canary) {
-        (_, None) => deployed(current, &digest, forced, reason),
-        (Some(current), Some(percent)) => current.try_out(&digest, percent, forced, note(Change::Canary, reason)),
+        (_, None) => deployed(current, digest.as_str(), forced, reason),
+        (Some(current), Some(percent)) => {
+            current.try_out(digest.as_str(), percent, forced, note(Change::Canary, reason))
+        }
         (None, Some(_)) => Err(Unfit::NothingToCompare),
     };
-    desk.change(change, &arguments.wait).await
+    desk.change(change, &arguments.wait).await?;
+    make_room(config, &desk.bus, &digest).await;
+    Ok(())
 }
 
 fn deployed(current: Option<&Desired>, digest: &str, forced: Option<String>, reason: String) -> Result<Desired, Unfit> {
@@ -99,7 +105,7 @@ fn deployed(current: Option<&Desired>, digest: &str, forced: Option<String>, rea
 
 /// What serves after [`replace`].
 pub struct Replaced {
-    pub digest: String,
+    pub digest: Digest,
     /// False when it was so before.
     pub is_new: bool,
 }
@@ -114,8 +120,8 @@ pub async fn replace(
     timeout: Duration,
 ) -> anyhow::Result<Replaced> {
     let desk = Desk::open(config, service.as_str(), reason).await?;
-    let digest = provide(config, &desk.bus, component, None).await?.to_string();
-    let order = desk.order(|current| deployed(current, &digest, None, reason.to_owned())).await?;
+    let digest = provide(config, &desk.bus, component, None).await?;
+    let order = desk.order(|current| deployed(current, digest.as_str(), None, reason.to_owned())).await?;
     let statuses = desk.settled(&order, timeout).await?;
     match refusal(&statuses, &order) {
         None => Ok(Replaced { digest, is_new: order.is_new }),

@@ -18,6 +18,9 @@ use self::watch::Watch;
 use super::build::{Built, Detail, Source, Workspace};
 use super::deploy;
 use super::output::{self, Format, line, note};
+use super::prune;
+use crate::artifacts::Digest;
+use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
 
 #[derive(Args)]
@@ -67,7 +70,7 @@ struct Developer {
     timeout: Duration,
     format: Format,
     /// The digest that serves, once this command knows it.
-    live: Option<String>,
+    live: Option<Digest>,
 }
 
 /// What followed from a save.
@@ -81,8 +84,8 @@ struct Round {
 
 /// How a round ended.
 enum Outcome {
-    Live { digest: String, swap: Duration },
-    Unchanged { digest: String },
+    Live { digest: Digest, swap: Duration },
+    Unchanged { digest: Digest },
     NotBuilt(anyhow::Error),
     NotTaken(anyhow::Error),
 }
@@ -96,6 +99,9 @@ impl Developer {
             match self.format.json {
                 true => output::json_line(&self.report(&round))?,
                 false => self.tell(&round),
+            }
+            if let Outcome::Live { digest, .. } = &round.outcome {
+                self.make_room(digest).await;
             }
             watch.also(self.workspace.inputs(&self.source));
             files = watch.changed().await;
@@ -137,6 +143,14 @@ impl Developer {
         }
     }
 
+    /// Each save is an artifact. Nobody waits for this.
+    async fn make_room(&self, digest: &Digest) {
+        // Without NATS the next round fails as well, and says so.
+        if let Ok(bus) = Bus::connect(&self.config.nats, "ward dev").await {
+            prune::make_room(&self.config, &bus, digest).await;
+        }
+    }
+
     /// The round's one line. The compiler has said its part on standard error already.
     fn tell(&self, round: &Round) {
         let service = &self.service;
@@ -144,12 +158,11 @@ impl Developer {
         let (build, whole) = (seconds(round.build), seconds(round.whole));
         match &round.outcome {
             Outcome::Live { digest, swap } => {
-                let (digest, swap) = (deploy::short(digest), seconds(*swap));
+                let (digest, swap) = (digest.short(), seconds(*swap));
                 line(format_args!("{service} {digest} live after {whole} (build {build}, swap {swap}): {what}"));
             }
             Outcome::Unchanged { digest } => {
-                let digest = deploy::short(digest);
-                line(format_args!("{service} {digest} unchanged, nothing to swap (build {build}): {what}"));
+                line(format_args!("{service} {} unchanged, nothing to swap (build {build}): {what}", digest.short()));
             }
             Outcome::NotBuilt(error) => {
                 let serves = self.what_serves();
@@ -180,7 +193,7 @@ impl Developer {
 
     fn what_serves(&self) -> String {
         match &self.live {
-            Some(digest) => format!("{} serves on", deploy::short(digest)),
+            Some(digest) => format!("{} serves on", digest.short()),
             None => "what served before serves on".to_owned(),
         }
     }

@@ -1,4 +1,5 @@
-//! `ward prune`: removes artifacts that nothing refers to from the object store.
+//! `ward prune`: removes artifacts that nothing refers to from the object store. Commands that store one do the same
+//! afterwards ([`make_room`]), so that the store does not grow for ever.
 //!
 //! Referred to is every digest that stands anywhere in the desired state or in what the bucket remembers of it (history,
 //! what can be gone back to), and every one that a host says it runs. That is looked for in the text of the values, not in
@@ -32,12 +33,38 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
     let keep = arguments.keep.unwrap_or(config.artifacts.keep);
     let rehearsal = if arguments.dry_run { Rehearsal::Yes } else { Rehearsal::No };
-    let pruned = artifacts.prune(&referenced(&bus).await?, keep, rehearsal).await?;
+    let stored = artifacts.list().await?;
+    let pruned = artifacts.prune(stored, &referenced(&bus).await?, keep, rehearsal).await?;
     if arguments.format.json {
         return output::json(&pruned);
     }
     report(&pruned, rehearsal);
     Ok(())
+}
+
+/// Keeps the object store within `artifacts.keep` once `stays` was put there. Whoever stored it has what they wanted, so that a
+/// failure is only told; the next one who stores something tries again.
+pub async fn make_room(config: &Config, bus: &Bus, stays: &Digest) {
+    match prune_beside(config, bus, stays).await {
+        Ok(0) => {}
+        Ok(removed) => output::note(format_args!(
+            "removed {removed} old artifacts that nothing refers to; artifacts.keep ({}) stay",
+            config.artifacts.keep
+        )),
+        Err(error) => output::note(format_args!("old artifacts stay in the object store for now: {error:#}")),
+    }
+}
+
+/// How many were removed.
+async fn prune_beside(config: &Config, bus: &Bus, stays: &Digest) -> anyhow::Result<usize> {
+    let (keep, artifacts) = (config.artifacts.keep, Artifacts::open(bus, &config.artifacts).await?);
+    let stored = artifacts.list().await?;
+    if stored.len() <= keep {
+        return Ok(0);
+    }
+    let mut referenced = referenced(bus).await?;
+    referenced.insert(stays.clone());
+    Ok(artifacts.prune(stored, &referenced, keep, Rehearsal::No).await?.removed.len())
 }
 
 async fn referenced(bus: &Bus) -> anyhow::Result<HashSet<Digest>> {

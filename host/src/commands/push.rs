@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{self, Format};
+use super::prune::make_room;
 use crate::artifacts::{Artifacts, Digest, SigningKeyFile};
 use crate::bus::Bus;
 use crate::config::Config;
@@ -29,6 +30,7 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
     let pushed = artifacts.push(&artifact, key.as_ref()).await?;
     let verdict = artifacts.verdict(&pushed.digest).await?;
+    make_room(config, &bus, &pushed.digest).await;
     if arguments.format.json {
         let report =
             json!({"digest": pushed.digest, "new": pushed.is_new, "size": artifact.len(), "signature": verdict});
@@ -58,6 +60,8 @@ pub async fn provide(config: &Config, bus: &Bus, what: &str, key: Option<&Path>)
         let artifact = artifacts.fetch(&digest).await?;
         artifacts.push(&artifact, Some(&SigningKeyFile::read(key)?)).await?;
     }
+    // Whoever makes room at this moment leaves it alone.
+    artifacts.want(&digest).await?;
     Ok(digest)
 }
 

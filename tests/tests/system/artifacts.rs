@@ -215,6 +215,62 @@ async fn pruning_leaves_what_can_be_gone_back_to() {
     system.end().await;
 }
 
+/// Pushes what nobody wants yet, with settings of its own. Returns its digest.
+async fn push(system: &System, mark: u32, settings: &str) -> String {
+    let bytes = marked(&std::fs::read(component("billing")).unwrap(), mark);
+    let path = write(system.folder(), &format!("billing-{mark}"), &bytes);
+    let output = system.shell(&format!("{settings} ward push {}", path.display()), system.folder()).await;
+    assert!(output.status.success(), "{}", said(&output));
+    sha256(&bytes)
+}
+
+/// Which of these artifacts are in the store.
+async fn stored(system: &System, digests: &[String]) -> Vec<bool> {
+    let objects = objects(system).await;
+    let is_there = async |digest: &String| !objects.info(digest).await.unwrap().deleted;
+    join_all(digests.iter().map(is_there)).await
+}
+
+#[tokio::test]
+async fn who_stores_an_artifact_removes_what_nobody_can_want_any_more() {
+    let system = System::with().services(&["auth", "billing"]).set("WARD_ARTIFACTS_KEEP", 2);
+    let system = system.set("WARD_ARTIFACTS_KEEP_S", 0).start().await;
+    let billing = std::fs::read(component("billing")).unwrap();
+    let mut wanted = vec![sha256(&billing)];
+    for mark in 1..=3 {
+        let path = write(system.folder(), "next", &marked(&billing, mark));
+        // The last one is a canary.
+        let arguments = ["deploy", "billing", path.to_str().unwrap(), "--canary", "5"];
+        system.command(&arguments[..if mark == 3 { 5 } else { 3 }]).await;
+        wanted.push(sha256(&marked(&billing, mark)));
+    }
+    let mut pushed = Vec::new();
+    for mark in 11..=15 {
+        pushed.push(push(&system, mark, "").await);
+    }
+    // Two stay beside the one that was pushed now.
+    assert_eq!(stored(&system, &pushed).await, [false, false, true, true, true]);
+    // Pushed again, or named in a deployment, it is the youngest.
+    push(&system, 13, "").await;
+    pushed.push(push(&system, 16, "").await);
+    assert_eq!(stored(&system, &pushed).await, [false, false, true, false, true, true]);
+    // Time to deploy them, for whoever pushed them.
+    push(&system, 17, "WARD_ARTIFACTS_KEEP=0 WARD_ARTIFACTS_KEEP_S=3600").await;
+    assert_eq!(stored(&system, &pushed[4..]).await, [true, true]);
+
+    // All that was ever wanted is still there.
+    assert_eq!(stored(&system, &wanted).await, [true; 4]);
+    for back in [2, 1, 0] {
+        system.command(&["rollback", "billing"]).await;
+        assert_eq!(serving(&system).await.0, wanted[back]);
+    }
+    // A deployment makes room as well; what it deploys was the oldest of those left.
+    system.command(&["deploy", "billing", &pushed[4]]).await;
+    assert_eq!(stored(&system, &pushed).await, [false, false, false, false, true, true]);
+    answers(&system).await;
+    system.end().await;
+}
+
 async fn pruned(system: &System, arguments: &[&str]) -> Vec<String> {
     let report: Value = serde_json::from_str(&system.command(arguments).await).unwrap();
     let removed = report["removed"].as_array().unwrap().iter();

@@ -8,6 +8,7 @@ mod asked;
 mod cache;
 mod compile;
 mod description;
+mod fit;
 mod instance;
 mod interfaces;
 mod outline;
@@ -23,6 +24,7 @@ use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationC
 
 pub use compile::{CompileError, Compiled, Compiler, compile_here};
 pub use description::{Access, Description, Effect, Fault, Route};
+pub use fit::misfit;
 pub use instance::{Crash, Invocation, Returned, invoke};
 pub use interfaces::{Import, Need, PluginFunction};
 pub use outline::{Look, Offered, Outline};

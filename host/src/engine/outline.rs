@@ -55,14 +55,14 @@ impl Outline {
             call: needs.iter().filter_map(called).collect(),
         };
         let plugin = Plugin::load(engine, compiled, &service, &grants).await?;
-        let mut functions: Vec<Offered> = plugin.functions().map(Offered::of).collect();
+        let mut functions = plugin.offered();
         functions.sort_by(|a, b| (&a.contract.name, &a.name).cmp(&(&b.contract.name, &b.name)));
         Ok(Self { needs, functions, description: plugin.description, calls: plugin.imports })
     }
 }
 
 impl Offered {
-    fn of(function: &PluginFunction) -> Self {
+    pub(super) fn of(function: &PluginFunction) -> Self {
         let PluginFunction { contract, name, plan, effect, .. } = function;
         Self { contract: contract.clone(), name: name.clone(), plan: plan.clone(), effect: *effect }
     }

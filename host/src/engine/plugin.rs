@@ -13,6 +13,7 @@ use super::cache::Lease;
 use super::compile::Compiled;
 use super::description::{self, Description, Fault};
 use super::interfaces::{Import, PluginFunction, exported_functions, link_imports, unused_grants};
+use super::outline::Offered;
 use super::{Engine, asked};
 use crate::bindings::exports::ward::component::{description as description_interface, seed};
 use crate::bindings::exports::ward::events::subscriber;
@@ -103,6 +104,11 @@ impl Plugin {
 
     pub fn functions(&self) -> impl Iterator<Item = &PluginFunction> {
         self.functions.values().flatten()
+    }
+
+    /// What other services may call.
+    pub fn offered(&self) -> Vec<Offered> {
+        self.functions().map(Offered::of).collect()
     }
 
     pub fn has_seed(&self) -> bool {

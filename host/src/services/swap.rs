@@ -14,9 +14,10 @@ use crate::bus::RegistryError;
 use crate::calls::{Call, envelope};
 use crate::capabilities::{CallState, ServiceContext};
 use crate::config::{self, ServiceConfig};
-use crate::engine::{CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke};
+use crate::engine::{
+    CompileError, Compiler, Crash, Effect, Engine, Invocation, LoadError, Plugin, Returned, invoke, misfit,
+};
 use crate::store::{InUse, MigrateError, Migration, Statements, StoreError, Work, WorkLimits, migrate, seeded_once};
-use crate::values::disagreement;
 
 /// Why a desired generation does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -261,17 +262,10 @@ impl Swapper {
 
 /// The first function of which a caller and a callee have ideas that do not fit.
 fn first_break(caller: &Plugin, callee: &Plugin) -> Option<(String, String)> {
+    let offered = callee.offered();
     caller.imports.iter().find_map(|import| {
-        let offered: Vec<_> = callee.functions().filter(|one| one.contract.name == import.contract.name).collect();
-        let (first, function) = (offered.first()?, format!("{}/{}", import.contract.text, import.name));
-        let mut agreeing = offered.iter().filter(|one| import.contract.agrees_with(&one.contract)).peekable();
-        if agreeing.peek().is_none() {
-            return Some((function, format!("the other side has {}", first.contract.text)));
-        }
-        match agreeing.find(|one| *one.name == *import.name) {
-            None => Some((function, "the function is missing".to_owned())),
-            Some(export) => disagreement(&import.plan, &export.plan).map(|place| (function, place)),
-        }
+        let place = misfit(import, &offered)?;
+        Some((format!("{}/{}", import.contract.text, import.name), place))
     })
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ward_tests::System;
-use ward_tests::artifact::{marked, write};
+use ward_tests::artifact::{marked, renamed, write};
 use ward_tests::machine::{component, directory, program};
 use ward_tests::ward::said;
 
@@ -322,6 +322,35 @@ async fn an_artifact_shows_what_it_is_and_what_a_swap_would_change() {
     assert_eq!(compared(&billing, garbage.to_str().unwrap()).await.0, Some(1), "no host takes the new one");
     assert_eq!(compared(garbage.to_str().unwrap(), &billing).await.0, Some(2), "the old one cannot be compared");
     assert_eq!(compared(&billing, "service:nobody").await.0, Some(2));
+}
+
+#[tokio::test]
+async fn a_diff_holds_what_is_called_against_what_serves() {
+    let system = System::shared().await;
+    let patient = std::fs::read(component("patient")).unwrap();
+    let stranger = write(system.folder(), "stranger", &renamed(&patient, "opened-at", "opened-on"));
+    let [patient, stranger] = [component("patient"), stranger].map(|path| path.to_str().unwrap().to_owned());
+    let compared = async |old: &str, new: &str| {
+        let output = system.try_command(&["diff", old, new, "--json"]).await;
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
+    };
+    let billing = json!(serving(system).await.0);
+    let (code, report) = compared("service:patient", &patient).await;
+    let calls = report["calls"].as_array().unwrap();
+    assert!(calls.iter().all(|call| call["digest"] == billing && call["breaks"].is_null()), "{report}");
+    assert_eq!((code, calls.is_empty(), &report["calls_not_held"]), (Some(0), false, &Value::Null));
+
+    // Nothing else about it is wrong.
+    let (code, report) = compared("service:patient", &stranger).await;
+    assert!(report["changes"].as_array().unwrap().iter().all(|change| change["breaks"] == false), "{report}");
+    assert_eq!((code, &report["breaks"]), (Some(1), &json!(true)));
+    assert!(report["calls"].to_string().contains("opened-on (missing)"), "{report}");
+    let told = said(&system.try_command(&["diff", &patient, &stranger]).await);
+    assert!(told.contains("opened-on (missing)") && told.contains("calls do not fit what serves now"), "{told}");
+
+    let away = format!("WARD_NATS_URL=nats://127.0.0.1:1 ward diff {patient} {stranger}");
+    let away = system.shell(&away, system.folder()).await;
+    assert!(away.status.success() && said(&away).contains("was not held against what serves"), "{}", said(&away));
 }
 
 async fn inspected(system: &System, what: &str) -> Value {

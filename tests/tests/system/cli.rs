@@ -114,6 +114,38 @@ fn a_server_that_is_away_is_code_3_and_a_wrong_option_code_2() {
     assert_eq!(ward(&["--config", "/nowhere.toml", "ps"], &[]).status.code(), Some(2));
 }
 
+/// What bash offers at the end of a line.
+async fn offered(system: &System, line: &str) -> Vec<String> {
+    let script = format!(
+        "source <(ward completion bash)
+        read -ra COMP_WORDS <<< '{line}'; [[ '{line}' != *' ' ]] || COMP_WORDS+=('')
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMP_TYPE=9
+        _clap_complete_ward ward \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"
+        printf '%s\n' \"${{COMPREPLY[@]}}\""
+    );
+    let output = system.shell(&script, system.folder()).await;
+    assert!(output.status.success(), "{}", said(&output));
+    out(&output).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn the_shell_completes_functions_that_are_served_now() {
+    let system = System::shared().await;
+    for (line, names) in [
+        ("ward call billing acc", vec!["accounts.get", "accounts.open"]),
+        ("ward call billing accounts.o", vec!["accounts.open"]),
+        ("ward call billing op", vec!["open"]),
+        ("ward call --deadline 100 billing accounts.o", vec!["accounts.open"]),
+        ("ward call bil", vec!["billing"]),
+        ("ward call nobody acc", vec![]),
+    ] {
+        let offered = offered(system, line).await;
+        assert_eq!(offered.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(), names, "{line}");
+    }
+    let all = offered(system, "ward call billing ").await;
+    assert!(all.contains(&"accounts.open".to_owned()) && all.contains(&"--json".to_owned()), "{all:?}");
+}
+
 #[test]
 fn each_shell_gets_a_script_that_asks_for_names() {
     for shell in ["bash", "zsh", "fish"] {

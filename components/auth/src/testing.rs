@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use ward_sdk::Uuid;
 use ward_sdk::ports::{Clock, Ids, StoreError};
+use ward_sdk::testing::{Foretells, Foretold};
 use ward_sdk::time::Timestamp;
 
 use crate::model::{Email, Role, User, UserId};
@@ -16,7 +16,7 @@ pub struct Fake {
     pub overloaded: bool,
     pub users: RefCell<BTreeMap<Email, Credentials>>,
     pub verified: Cell<u32>,
-    pub last_id: Cell<u128>,
+    pub foretold: Foretold,
 }
 
 impl Fake {
@@ -69,16 +69,9 @@ impl Tokens for Fake {
     }
 }
 
-impl Clock for Fake {
-    fn now(&self) -> Timestamp {
-        Timestamp(1_000_000)
-    }
-}
-
-impl Ids for Fake {
-    fn next(&self) -> Uuid {
-        self.last_id.set(self.last_id.get() + 1);
-        Uuid::from_u128(self.last_id.get())
+impl Foretells for Fake {
+    fn foretold(&self) -> &Foretold {
+        &self.foretold
     }
 }
 

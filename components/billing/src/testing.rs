@@ -1,11 +1,10 @@
 //! A store in memory, a clock and ids that tests can foretell.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ward_sdk::Uuid;
-use ward_sdk::ports::{Clock, Ids, StoreError};
-use ward_sdk::time::Timestamp;
+use ward_sdk::ports::StoreError;
+use ward_sdk::testing::{Foretells, Foretold};
 
 use crate::model::{Account, AccountId, Holder, PatientId};
 use crate::ports::{Accounts, Publisher};
@@ -17,7 +16,7 @@ pub struct Fake {
     broken: bool,
     accounts: RefCell<BTreeMap<PatientId, Account>>,
     opened: RefCell<Vec<AccountId>>,
-    last_id: Cell<u128>,
+    foretold: Foretold,
 }
 
 impl Fake {
@@ -62,15 +61,8 @@ impl Publisher for Fake {
     }
 }
 
-impl Clock for Fake {
-    fn now(&self) -> Timestamp {
-        Timestamp(1_000_000)
-    }
-}
-
-impl Ids for Fake {
-    fn next(&self) -> Uuid {
-        self.last_id.set(self.last_id.get() + 1);
-        Uuid::from_u128(self.last_id.get())
+impl Foretells for Fake {
+    fn foretold(&self) -> &Foretold {
+        &self.foretold
     }
 }

@@ -68,7 +68,8 @@ pub fn today(ports: &(impl Clock + Clinic)) -> Result<Date, StoreError> {
 mod tests {
     use super::*;
     use crate::testing::{Fake, details};
-    use ward_sdk::time::read_date;
+    use ward_sdk::testing::Foretold;
+    use ward_sdk::time::{Timestamp, read_date};
 
     fn registration(name: &str, email: &str, birth: &str, duplicates: Duplicates) -> Registration {
         let registered_date = read_date("2024-01-10").unwrap();
@@ -136,7 +137,11 @@ mod tests {
 
     #[test]
     fn today_is_the_clinics_day() {
-        let fake = Fake { utc_offset_minutes: 60, now: 1_767_225_599_000_000, ..Fake::default() };
+        let fake = Fake {
+            utc_offset_minutes: 60,
+            foretold: Foretold::at(Timestamp(1_767_225_599_000_000)),
+            ..Fake::default()
+        };
         assert_eq!(today(&fake), Ok(read_date("2026-01-01").unwrap()));
     }
 }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use ward_sdk::Uuid;
 use ward_sdk::ports::{Clock, Ids, StoreError};
+use ward_sdk::testing::{Foretells, Foretold};
 use ward_sdk::time::{Timestamp, read_date};
 
 use crate::account::Account;
@@ -31,12 +32,11 @@ pub struct Fake {
     /// So many searches for similar patients find nobody, as if those came at the same time.
     pub blind: Cell<u32>,
     pub account: Account,
-    pub now: i64,
+    pub foretold: Foretold,
     pub utc_offset_minutes: i32,
     pub rows: RefCell<Vec<(Locked, Duplicates)>>,
     pub entries: RefCell<Vec<String>>,
     pub events: RefCell<Vec<String>>,
-    pub last_id: Cell<u128>,
 }
 
 impl Default for Fake {
@@ -45,12 +45,11 @@ impl Default for Fake {
             broken: false,
             blind: Cell::new(0),
             account: Account::None,
-            now: 1_772_366_400_000_000,
+            foretold: Foretold::at(Timestamp(1_772_366_400_000_000)),
             utc_offset_minutes: 0,
             rows: RefCell::default(),
             entries: RefCell::default(),
             events: RefCell::default(),
-            last_id: Cell::new(0),
         }
     }
 }
@@ -201,15 +200,8 @@ impl Clinic for Fake {
     }
 }
 
-impl Clock for Fake {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now)
-    }
-}
-
-impl Ids for Fake {
-    fn next(&self) -> Uuid {
-        self.last_id.set(self.last_id.get() + 1);
-        Uuid::from_u128(self.last_id.get())
+impl Foretells for Fake {
+    fn foretold(&self) -> &Foretold {
+        &self.foretold
     }
 }

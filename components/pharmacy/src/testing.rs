@@ -1,13 +1,13 @@
 //! A store in memory, patients as a test wants them, a clock and ids that it can foretell.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ward_sdk::Uuid;
 use ward_sdk::export::Failure;
-use ward_sdk::ports::{Clock, Ids, StoreError};
+use ward_sdk::ports::StoreError;
 use ward_sdk::service::{Caller, Json};
-use ward_sdk::time::Timestamp;
+use ward_sdk::testing::{Foretells, Foretold};
 
 use crate::events::kind;
 use crate::model::{End, NewPrescription, Prescription, Status, Wanted};
@@ -32,7 +32,7 @@ pub struct Fake {
     gone: RefCell<BTreeSet<Uuid>>,
     rows: RefCell<BTreeMap<Uuid, Prescription>>,
     published: RefCell<Vec<(&'static str, Uuid, i64)>>,
-    last_id: Cell<u128>,
+    foretold: Foretold,
 }
 
 impl Fake {
@@ -126,15 +126,8 @@ impl Publisher for Fake {
     }
 }
 
-impl Clock for Fake {
-    fn now(&self) -> Timestamp {
-        Timestamp(1_000_000)
-    }
-}
-
-impl Ids for Fake {
-    fn next(&self) -> Uuid {
-        self.last_id.set(self.last_id.get() + 1);
-        Uuid::from_u128(self.last_id.get())
+impl Foretells for Fake {
+    fn foretold(&self) -> &Foretold {
+        &self.foretold
     }
 }

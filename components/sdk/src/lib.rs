@@ -26,6 +26,8 @@ pub mod security;
 pub mod service;
 pub mod shape;
 pub mod sql;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod time;
 
 pub use ::time::Date;

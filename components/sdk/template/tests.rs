@@ -2,20 +2,25 @@
 
 use std::cell::RefCell;
 
+use ward_sdk::testing::{Foretells, Foretold};
+
 use super::*;
 
 #[derive(Default)]
-struct Fake(RefCell<Vec<Item>>);
+struct Fake {
+    items: RefCell<Vec<Item>>,
+    foretold: Foretold,
+}
 
 impl Ports for Fake {
     fn insert(&self, item: &Item) -> Result<(), StoreError> {
-        self.0.borrow_mut().push(item.clone());
+        self.items.borrow_mut().push(item.clone());
         Ok(())
     }
 {{#http}}
 
     fn find(&self, id: Uuid) -> Result<Option<Item>, StoreError> {
-        Ok(self.0.borrow().iter().find(|item| item.id == id).cloned())
+        Ok(self.items.borrow().iter().find(|item| item.id == id).cloned())
     }
 {{/http}}
 {{#events}}
@@ -26,15 +31,9 @@ impl Ports for Fake {
 {{/events}}
 }
 
-impl Clock for Fake {
-    fn now(&self) -> Timestamp {
-        Timestamp(0)
-    }
-}
-
-impl Ids for Fake {
-    fn next(&self) -> Uuid {
-        Uuid::from_u128(1)
+impl Foretells for Fake {
+    fn foretold(&self) -> &Foretold {
+        &self.foretold
     }
 }
 
@@ -42,7 +41,7 @@ impl Ids for Fake {
 fn keeps_what_it_is_given() {
     let fake = Fake::default();
     let item = keep(&fake, "hello".to_owned().into(), "ada".to_owned()).unwrap();
-    assert_eq!(*fake.0.borrow(), [item]);
+    assert_eq!(*fake.items.borrow(), [item]);
 }
 {{#http}}
 

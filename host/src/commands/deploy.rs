@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::ask::hosts;
 use super::output::{self, Format, Progress};
 use super::prune::make_room;
-use super::ps::hosts;
 use super::push::provide;
 use crate::artifacts::Digest;
 use crate::bus::Bus;

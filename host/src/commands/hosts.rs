@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use super::ask::hosts;
 use super::output::{self, Format, Side, Table};
-use super::ps::hosts;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::services::HostStatus;
@@ -27,16 +27,27 @@ const COLUMNS: [(&str, Side); 9] = [
 ];
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
-    let bus = Bus::connect(&config.nats, "ward hosts").await?;
+    show(config, "ward hosts", arguments.format, &COLUMNS, |table, host| table.row(row(host))).await
+}
+
+/// All hosts: as JSON, or as a table of the rows that `add` makes of each. Nobody is no error.
+pub async fn show(
+    config: &Config,
+    asker: &str,
+    format: Format,
+    columns: &[(&'static str, Side)],
+    mut add: impl FnMut(&mut Table, &HostStatus),
+) -> anyhow::Result<()> {
+    let bus = Bus::connect(&config.nats, asker).await?;
     let hosts = hosts(&bus).await?;
-    if arguments.format.json {
+    if format.json {
         return output::json(&hosts);
     }
     if hosts.is_empty() {
         output::note("no host answers");
     }
-    let mut table = Table::new(&COLUMNS);
-    hosts.iter().for_each(|host| table.row(row(host)));
+    let mut table = Table::new(columns);
+    hosts.iter().for_each(|host| add(&mut table, host));
     table.print();
     Ok(())
 }

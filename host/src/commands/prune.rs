@@ -9,8 +9,8 @@ use std::collections::HashSet;
 
 use clap::Args;
 
+use super::ask::hosts;
 use super::output::{self, Format};
-use super::ps::hosts;
 use crate::artifacts::{Artifacts, Digest, Pruned, Rehearsal};
 use crate::bus::Bus;
 use crate::config::Config;

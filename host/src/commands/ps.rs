@@ -1,16 +1,12 @@
 //! `ward ps`: what runs where.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use clap::Args;
-use ward_proto::call::subject;
 
 use super::deploy::short;
-use super::output::{self, BAD, FAINT, Format, GOOD, Side, Table, WARNING, paint};
-use crate::bus::{Bus, BusError};
+use super::hosts::show;
+use super::output::{BAD, FAINT, Format, GOOD, Side, Table, WARNING, paint};
 use crate::config::Config;
-use crate::services::{Away, HostStatus, ServiceStatus, Serving, State};
+use crate::services::{Away, ServiceStatus, Serving, State};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -34,22 +30,10 @@ const COLUMNS: [(&str, Side); 12] = [
 ];
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
-    let bus = Bus::connect(&config.nats, "ward ps").await?;
-    let hosts = hosts(&bus).await?;
-    if arguments.format.json {
-        return output::json(&hosts);
-    }
-    if hosts.is_empty() {
-        output::note("no host answers");
-    }
-    let mut table = Table::new(&COLUMNS);
-    for host in &hosts {
-        for service in &host.services {
-            add(&mut table, &host.host, service);
-        }
-    }
-    table.print();
-    Ok(())
+    show(config, "ward ps", arguments.format, &COLUMNS, |table, host| {
+        host.services.iter().for_each(|service| add(table, &host.host, service));
+    })
+    .await
 }
 
 /// A row for what serves, and one for a canary beside it.
@@ -106,16 +90,4 @@ fn note(status: &ServiceStatus) -> Option<String> {
         (None, None) if status.state == State::Running => None,
         (None, None) => Some(status.reason.clone()),
     }
-}
-
-/// How long the first host may take to answer, and each further one.
-const PATIENCE: Duration = Duration::from_millis(1000);
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// All hosts that answer within a moment, by name.
-pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
-    let replies = bus.gather(subject::HOSTS, Bytes::new(), PATIENCE, PAUSE).await?;
-    let mut hosts: Vec<HostStatus> = replies.iter().filter_map(|reply| serde_json::from_slice(reply).ok()).collect();
-    hosts.sort_by(|a, b| a.host.cmp(&b.host));
-    Ok(hosts)
 }

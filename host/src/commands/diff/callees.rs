@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::artifacts::{Artifacts, Digest, Inspector};
 use crate::bus::Bus;
-use crate::commands::ps::hosts;
+use crate::commands::ask::hosts;
 use crate::config::Config;
 use crate::engine::{Import, Offered, Outline, misfit};
 use crate::services::{HostStatus, ServiceStatus};

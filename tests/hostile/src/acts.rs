@@ -48,6 +48,7 @@ pub fn act(request: &Request) -> Response {
     let name = query(request, "name");
     let done = match named(request) {
         "nothing" => Ok(0),
+        "clock" => Ok(clock()),
         "spin" => spin(),
         "memory" => memory(),
         "allocation" => Ok(black_box(Vec::<u8>::with_capacity(black_box(1 << 30))).capacity() as i64),
@@ -163,6 +164,11 @@ fn event_flood() -> Result<i64, StoreError> {
     loop {
         publish("hostile.happened", "a".to_owned(), 1, &Vec::<u8>::new())?;
     }
+}
+
+/// For the bench: what host calls add to a call.
+fn clock() -> i64 {
+    (0..100).map(|_| black_box(host::now())).count() as i64
 }
 
 fn clock_flood() -> Result<i64, StoreError> {

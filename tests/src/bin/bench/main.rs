@@ -55,7 +55,7 @@ async fn measure(options: &Options) {
         eprintln!("Ward and native side by side");
         duel::Duel::start().await.run(options, &mut sections).await;
     }
-    let in_whole = [Part::Calls, Part::Kafka, Part::Swap, Part::Memory, Part::Start];
+    let in_whole = [Part::Calls, Part::Kafka, Part::Swap, Part::Canary, Part::Memory, Part::Start];
     if in_whole.iter().any(|part| options.wants(*part)) {
         eprintln!("A whole Ward");
         whole::run(options, &mut sections).await;

@@ -54,6 +54,8 @@ pub enum Part {
     Kafka,
     /// A new version of a component under load.
     Swap,
+    /// What a canary costs.
+    Canary,
     /// Memory of each process.
     Memory,
     /// From start to ready.

@@ -1,6 +1,7 @@
 //! A whole Ward, as `./dev up --kafka` runs it: all services, the bridge, Apache Kafka.
 
 mod calls;
+mod canary;
 mod events;
 mod memory;
 mod start;
@@ -50,6 +51,9 @@ pub async fn run(options: &Options, sections: &mut Vec<Section>) {
     }
     if options.wants(Part::Swap) {
         sections.push(swap::measure(&whole, &extent).await);
+    }
+    if options.wants(Part::Canary) {
+        sections.push(canary::measure(&whole, &extent).await);
     }
     if options.wants(Part::Start) {
         sections.push(start::measure(&mut whole, &extent).await);

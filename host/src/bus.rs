@@ -195,6 +195,19 @@ impl Bus {
         }
     }
 
+    /// Asks the server to send no more to a subscription. What it had sent before it heard of that is still to be read,
+    /// and all of it is there once [`Bus::confirm`] has returned; then drop the subscription.
+    ///
+    /// [`Subscriber::drain`] promises the same, but async-nats 0.51 forgets the subscription without waiting for the
+    /// server, and throws away what crosses its request.
+    pub async fn leave(&self, subscriber: &mut Subscriber) {
+        // A count of more than nine digits is none to the server (`parseSize`), which ends the subscription at once. The
+        // client takes the count at its word and keeps the subscription.
+        if let Err(error) = subscriber.unsubscribe_after(u64::MAX).await {
+            tracing::debug!(%error, "could not leave a subscription");
+        }
+    }
+
     /// Sends what is still in the buffer.
     pub async fn flush(&self) {
         let _ = tokio::time::timeout(Duration::from_secs(2), self.client.flush()).await;

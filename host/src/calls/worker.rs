@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, header, subject};
@@ -54,7 +54,7 @@ impl Workers {
         }
         let (bus, name) = (&self.shared.bus, service.name.as_str());
         let calls = bus.subscribe_in_group(format!("{}.{name}.>", subject::CALL), name.to_owned()).await?;
-        bus.confirm(format!("{}.{}.{name}", subject::PING, self.shared.host)).await?;
+        self.shared.confirm(&service.name).await?;
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(take(self.shared.clone(), service.clone(), calls, stopped));
         running.insert(service.name.clone(), Running { stop, ended });
@@ -84,6 +84,11 @@ impl Workers {
 }
 
 impl Shared {
+    /// Returns when NATS has heard what was said of a service's subscription.
+    async fn confirm(&self, service: &ServiceName) -> Result<(), BusError> {
+        self.bus.confirm(format!("{}.{}.{service}", subject::PING, self.host)).await
+    }
+
     fn remember(&self, id: &str) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         if let Ok(mut under_way) = self.under_way.lock() {
@@ -97,36 +102,52 @@ impl Shared {
     }
 }
 
-/// Reads the subscription of one service until it is stopped, then what is still in it.
+/// Reads the subscription of one service until it is stopped, then what was under way to it.
 async fn take(
     shared: Arc<Shared>,
     service: Arc<Service>,
     mut calls: crate::bus::Subscriber,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let mut stopping = false;
     loop {
-        let message = tokio::select! {
-            message = calls.next() => message,
-            _ = &mut stopped, if !stopping => {
-                stopping = true;
-                // The server sends no more; what is under way to us is still read.
-                let _ = calls.drain().await;
-                continue;
+        tokio::select! {
+            message = calls.next() => match message {
+                Some(message) => admit(&shared, &service, message).await,
+                None => return,
+            },
+            _ = &mut stopped => break,
+        }
+    }
+    shared.bus.leave(&mut calls).await;
+    let left = shared.confirm(&service.name);
+    tokio::pin!(left);
+    loop {
+        tokio::select! {
+            Some(message) = calls.next() => admit(&shared, &service, message).await,
+            outcome = &mut left => {
+                if let Err(error) = outcome {
+                    tracing::warn!(service = service.name.as_str(), %error, "calls that are under way may be lost");
+                }
+                break;
             }
-        };
-        let Some(message) = message else { return };
-        match service.admission.enter() {
-            Some(place) => {
-                // In a box, since it is large and would be moved about.
-                tokio::spawn(Box::pin(handle(shared.clone(), service.clone(), message, place)));
-            }
-            None => {
-                let told = service.refuse(Limit::Queue);
-                let text = format!("the queue of {} is full: {told}", service.name);
-                let failure = Failure::new(FailureKind::Overloaded, text);
-                reply_failure(&shared, &message, &failure, "").await;
-            }
+        }
+    }
+    while let Some(Some(message)) = calls.next().now_or_never() {
+        admit(&shared, &service, message).await;
+    }
+}
+
+async fn admit(shared: &Arc<Shared>, service: &Arc<Service>, message: Message) {
+    match service.admission.enter() {
+        Some(place) => {
+            // In a box, since it is large and would be moved about.
+            tokio::spawn(Box::pin(handle(shared.clone(), service.clone(), message, place)));
+        }
+        None => {
+            let told = service.refuse(Limit::Queue);
+            let text = format!("the queue of {} is full: {told}", service.name);
+            let failure = Failure::new(FailureKind::Overloaded, text);
+            reply_failure(shared, &message, &failure, "").await;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use ward_tests::clinic::{JOHN, register};
+use ward_tests::clinic::{JOHN, post, register, registration};
 use ward_tests::load::Load;
 use ward_tests::samples::{Samples, bad};
 use ward_tests::{System, eventually, passed};
@@ -51,6 +51,29 @@ async fn a_host_that_is_stopped_fails_no_request() {
     let status = system.hosts[1].stop().await;
     assert!(status.success(), "{status}");
     load.goes_on_for(500).await;
+    let (asked, failures) = load.end().await;
+    assert!(failures.is_empty(), "{} of {asked} failed: {:?}", failures.len(), &failures[..1]);
+    system.end().await;
+}
+
+/// The server sends calls on until it has heard that the host leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_stopped_answers_what_was_already_on_its_way() {
+    let mut system = System::with().hosts(2).linked().start().await;
+    let rest = system.admin().await;
+    system.links().nats.delay(Duration::from_millis(50));
+    // Writes: a read without an answer would be sent once more.
+    let load = Load::start(8, move |_| {
+        let rest = rest.clone();
+        async move {
+            let answer = post(&rest, registration()).await;
+            if answer.status == 201 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
+        }
+    });
+    load.goes_on_for(50).await;
+    let status = system.hosts[1].stop().await;
+    assert!(status.success(), "{status}");
+    load.goes_on_for(50).await;
     let (asked, failures) = load.end().await;
     assert!(failures.is_empty(), "{} of {asked} failed: {:?}", failures.len(), &failures[..1]);
     system.end().await;

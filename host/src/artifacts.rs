@@ -6,11 +6,13 @@
 //! (docs/adr/0009-signed-artifacts.md). Start reading at `store`.
 //!
 //! `inspector` looks at artifacts before they are taken, `difference` at what a swap from one to another would change.
-//! `provenance` is what an artifact says of where it comes from; it lies in the artifact itself, so the digest covers it.
+//! `provenance` is what an artifact says of where it comes from, `lines` from which line of its source each instruction does;
+//! both lie in the artifact itself, so the digest covers them.
 
 mod difference;
 mod digest;
 mod inspector;
+mod lines;
 mod provenance;
 mod signature;
 mod store;
@@ -19,6 +21,7 @@ mod trust;
 pub use difference::{Area, Change, Kind, access, differences, effect};
 pub use digest::Digest;
 pub use inspector::{InspectError, Inspected, Inspector};
+pub use lines::{Lines, Place, condense};
 pub use provenance::{Provenance, Stated};
 pub use signature::{KeyFileError, PublicKey, Signature, SigningKeyFile};
 pub use store::{ArtifactError, Artifacts, Pruned, Pushed, Rehearsal, Stored};

@@ -266,7 +266,8 @@ impl Execution<'_> {
                 let generation = self.generation.number;
                 let limits = &self.service.config.limits;
                 let limit = limit.map(|limit| limit.told(limits)).unwrap_or_default();
-                tracing::error!(service, generation, call = id, cause, limit, backtrace = ?backtrace, "a call trapped");
+                let backtrace = backtrace.join("\n");
+                tracing::error!(service, generation, call = id, cause, limit, backtrace, "a call trapped");
                 let met = if limit.is_empty() { limit } else { format!(" after it had met a limit ({limit})") };
                 let message = format!("{service} crashed{met}; look for the call {id} in the log");
                 Refusal::new(FailureKind::Trapped, Blame::Component, message)

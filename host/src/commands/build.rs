@@ -13,7 +13,7 @@ use wit_parser::WorldItem;
 
 use self::origin::Origin;
 use super::output::{self, Format};
-use crate::artifacts::{Digest, Provenance, Stated};
+use crate::artifacts::{Digest, Provenance, Stated, condense};
 use crate::config::Capability;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -81,6 +81,8 @@ pub enum Detail {
 #[derive(Clone)]
 pub struct Workspace {
     directory: PathBuf,
+    /// Where cargo runs the compiler.
+    root: PathBuf,
     target: PathBuf,
     sources: Vec<Source>,
 }
@@ -89,8 +91,10 @@ impl Workspace {
     /// That of a directory in it.
     pub fn of(directory: &Path) -> anyhow::Result<Self> {
         let metadata = metadata(directory)?;
-        let target = metadata.get("target_directory").and_then(Value::as_str).context("no target directory")?;
-        Ok(Self { directory: directory.to_owned(), target: PathBuf::from(target), sources: sources(&metadata) })
+        let path = |name| metadata.get(name).and_then(Value::as_str).map(PathBuf::from);
+        let target = path("target_directory").context("no target directory")?;
+        let root = path("workspace_root").context("no workspace")?;
+        Ok(Self { directory: directory.to_owned(), root, target, sources: sources(&metadata) })
     }
 
     /// The component whose folder this is.
@@ -134,7 +138,7 @@ impl Workspace {
         std::fs::create_dir_all(self.target.join("components"))?;
         let toolchain = origin::toolchain(&self.directory);
         let artifact = |source: &&Source| {
-            let component = component(&self.module(source, "wasm"))?;
+            let component = component(&self.module(source, "wasm"), &self.root)?;
             let component = self.origin(source).provenance(&toolchain).embed(component);
             write(component, &self.artifact(source))
         };
@@ -225,7 +229,8 @@ fn dependencies(listed: &str) -> Vec<String> {
 
 /// Nothing is known of the module's origin, so the component says nothing of it.
 pub fn componentize_file(input: &Path, output: &Path) -> anyhow::Result<()> {
-    tell(&write(component(input)?, output)?);
+    let directory = std::env::current_dir()?;
+    tell(&write(component(input, &directory)?, output)?);
     Ok(())
 }
 
@@ -254,8 +259,10 @@ fn need(import: &str) -> Option<String> {
     }
 }
 
-fn component(module: &Path) -> anyhow::Result<Vec<u8>> {
+/// `workspace` is where the compiler ran that made the module.
+fn component(module: &Path, workspace: &Path) -> anyhow::Result<Vec<u8>> {
     let bytes = std::fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let bytes = condense(&bytes, workspace).with_context(|| format!("{} is no module", module.display()))?;
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&bytes)

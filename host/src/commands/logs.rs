@@ -55,6 +55,9 @@ enum LeastLevel {
     Trace,
 }
 
+/// The field with the functions of a trap, a line each.
+const BACKTRACE: &str = "backtrace";
+
 /// How often hosts are told that somebody still follows.
 const STILL_THERE: Duration = Duration::from_secs(5);
 
@@ -119,11 +122,12 @@ fn text(entry: &Line) -> String {
     let who = if entry.target == COMPONENT { field("service") } else { "host" };
     let rest = entry.fields.iter().filter(|(name, _)| !(entry.target == COMPONENT && *name == "service"));
     let rest: Vec<String> = rest
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(name, value)| !value.is_empty() && *name != BACKTRACE)
         .map(|(name, value)| if name == "fields" { value.clone() } else { format!("{name}={value}") })
         .collect();
+    let backtrace: String = field(BACKTRACE).lines().map(|frame| format!("\n    at {frame}")).collect();
     format!(
-        "{} {} {:<5} {who}: {} {}",
+        "{} {} {:<5} {who}: {} {}{backtrace}",
         paint(FAINT, clock::rfc3339(entry.at_us)),
         entry.host,
         paint(style(&entry.level), &entry.level),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 
 use super::description::Description;
-use super::{Engine, LoadError, trap};
+use super::{Compiled, Engine, LoadError, trap};
 use crate::bindings::exports::ward::component::description as description_interface;
 
 /// Answering takes a fraction of this; more is a fault.
@@ -15,9 +15,10 @@ const MEMORY: usize = 64 << 20;
 /// Bytes of the answer in memory of the host; a real one has a hundredth.
 const ANSWER: usize = 16 << 20;
 
-pub(super) async fn describe(engine: &Engine, component: &Component) -> Result<Description, LoadError> {
+pub(super) async fn describe(engine: &Engine, compiled: &Compiled) -> Result<Description, LoadError> {
+    let component = &compiled.component;
     let silent = |error: wasmtime::Error| {
-        let (cause, backtrace) = trap::explain(&error);
+        let (cause, backtrace) = trap::explain(&error, &compiled.lines);
         LoadError::Silent(format!("{cause} {}", backtrace.join(" < ")))
     };
     let mut linker: Linker<StoreLimits> = Linker::new(&engine.wasmtime);

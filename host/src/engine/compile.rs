@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 
 use super::Engine;
 use super::cache::{Cache, Lease, Turn};
+use crate::artifacts::Lines;
 use crate::config;
 
 /// Between two looks whether somebody else has compiled it.
@@ -38,6 +39,8 @@ pub struct Compiler {
 #[derive(Clone)]
 pub struct Compiled {
     pub component: Component,
+    /// Of the artifact's source.
+    pub(super) lines: Arc<Lines>,
     pub(super) lease: Arc<Lease>,
 }
 
@@ -63,27 +66,29 @@ impl Compiler {
     /// in another process with the same cache, waits for the one who compiles.
     pub async fn load(&self, digest: &str, artifact: &[u8]) -> Result<Compiled, CompileError> {
         self.cache.ensure().map_err(|error| self.unusable(error))?;
-        if let Some(compiled) = self.cached(digest).await? {
+        let lines = Arc::new(Lines::of(artifact));
+        if let Some(compiled) = self.cached(digest, &lines).await? {
             return Ok(compiled);
         }
         let _turn = self.turn(digest).await?;
-        if let Some(compiled) = self.cached(digest).await? {
+        if let Some(compiled) = self.cached(digest, &lines).await? {
             return Ok(compiled);
         }
         self.compile(digest, artifact).await?;
-        let compiled = self.cached(digest).await?;
+        let compiled = self.cached(digest, &lines).await?;
         let cache = self.cache.clone();
         let _ = tokio::task::spawn_blocking(move || cache.shrink()).await;
         compiled.ok_or_else(|| self.unusable(std::io::Error::other("somebody deleted the code at once")))
     }
 
     /// Reading and checking some MiB is nothing for a thread that answers calls.
-    async fn cached(&self, digest: &str) -> Result<Option<Compiled>, CompileError> {
+    async fn cached(&self, digest: &str, lines: &Arc<Lines>) -> Result<Option<Compiled>, CompileError> {
         let (cache, engine, digest) = (self.cache.clone(), self.engine.clone(), digest.to_owned());
+        let lines = lines.clone();
         let loading = tokio::task::spawn_blocking(move || match cache.get(&digest) {
             Ok(None) => Ok(None),
             Ok(Some((code, lease))) => {
-                Ok(Some(Compiled { component: deserialize(&engine, &code)?, lease: Arc::new(lease) }))
+                Ok(Some(Compiled { component: deserialize(&engine, &code)?, lines, lease: Arc::new(lease) }))
             }
             Err(source) => Err(CompileError::Cache { path: cache.directory().to_owned(), source }),
         });

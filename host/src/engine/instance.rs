@@ -76,16 +76,16 @@ pub async fn invoke(
         Ok(Ok(Ok(returned))) => (Ok(returned), Some(store.into_data().work)),
         Ok(Ok(Err(error))) => {
             let state = store.into_data();
-            (Err(crash(&error, &state)), Some(state.work))
+            (Err(crash(&error, plugin, &state)), Some(state.work))
         }
     }
 }
 
-fn crash(error: &wasmtime::Error, state: &CallState) -> Crash {
+fn crash(error: &wasmtime::Error, plugin: &Plugin, state: &CallState) -> Crash {
     if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
         return Crash::NoRoom;
     }
-    let (cause, backtrace) = trap::explain(error);
+    let (cause, backtrace) = trap::explain(error, &plugin.lines);
     let mut limit = state.memory.refused();
     if trap::is_transfer(error) {
         state.service.refusals.count(Limit::TransferBytes);

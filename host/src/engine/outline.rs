@@ -47,7 +47,7 @@ impl Look {
 impl Outline {
     async fn of(engine: &Engine, compiled: &Compiled) -> Result<Self, LoadError> {
         let needs = needs(engine, &compiled.component);
-        let description = asked::describe(engine, &compiled.component).await?;
+        let description = asked::describe(engine, compiled).await?;
         let service = ServiceName::parse(&description.name).ok_or(Fault::Unusable(description.name))?;
         let grants = Grants {
             capabilities: needs.iter().map(|need| need.capability).collect(),

@@ -15,6 +15,7 @@ use super::description::{self, Description, Fault};
 use super::interfaces::{Import, PluginFunction, exported_functions, link_imports, unused_grants};
 use super::outline::Offered;
 use super::{Engine, asked};
+use crate::artifacts::Lines;
 use crate::bindings::exports::ward::component::{description as description_interface, seed};
 use crate::bindings::exports::ward::events::subscriber;
 use crate::bindings::exports::ward::http::handler;
@@ -59,6 +60,8 @@ pub struct Plugin {
     handler: Option<handler::GuestIndices>,
     subscriber: Option<subscriber::GuestIndices>,
     seed: Option<seed::GuestIndices>,
+    /// Of its source.
+    pub(super) lines: Arc<Lines>,
     _lease: Arc<Lease>,
 }
 
@@ -73,7 +76,7 @@ impl Plugin {
         let mut linker = Linker::new(&engine.wasmtime);
         let imports = link_imports(engine, component, service, grants, &mut linker)?;
         let pre = linker.instantiate_pre(component).map_err(LoadError::Link)?;
-        let described = asked::describe(engine, component).await?;
+        let described = asked::describe(engine, compiled).await?;
         description::check(&described, service, grants)?;
         let functions = exported_functions(engine, component, service, &described)?;
         let handler = handler::GuestIndices::new(&pre).ok();
@@ -90,6 +93,7 @@ impl Plugin {
             unused_grants: unused_grants(engine, component, grants),
             description: described,
             pre,
+            lines: compiled.lines.clone(),
             _lease: compiled.lease.clone(),
         })
     }

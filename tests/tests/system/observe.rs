@@ -117,7 +117,12 @@ async fn a_problem_names_its_call_and_ward_logs_tells_the_author_more() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let trap = lines.iter().find(|line| line["message"] == "a call trapped").expect(&text);
     assert_eq!((&trap["level"], &trap["fields"]["service"]), (&Value::from("ERROR"), &Value::from("hostile")));
-    assert!(trap["fields"]["backtrace"].as_str().unwrap().contains("acts"), "{trap}");
+    // The line that panics, and those that called it.
+    let backtrace = trap["fields"]["backtrace"].as_str().unwrap();
+    let source = std::fs::read_to_string(repository().join("tests/hostile/src/acts.rs")).unwrap();
+    let line = source.lines().position(|line| line.contains("panic!(")).unwrap() + 1;
+    assert!(backtrace.contains(&format!("(tests/hostile/src/acts.rs:{line})")), "{backtrace}");
+    assert!(backtrace.contains("(tests/hostile/src/guest.rs:"), "{backtrace}");
     assert!(system.command(&["logs", "patient", "--level", "error"]).await.is_empty());
     system.end_broken();
 }

@@ -1,12 +1,12 @@
-//! `ward diff`: what a swap from one artifact to another would change, and whether what the new one calls would understand it,
-//! for people and for CI.
+//! `ward diff`: what a swap from one artifact to another would change, and whether the new one and what serves now would
+//! understand each other (`live`), for people and for CI.
 
-mod callees;
+mod live;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::callees::Held;
+use self::live::{Held, Live};
 use super::inspect::{Artifact, configured, plain};
 use super::output::{self, BAD, Exit, Format, paint};
 use crate::artifacts::{Change, Digest, Inspector, Kind, differences};
@@ -15,13 +15,13 @@ use crate::engine::Outline;
 
 #[derive(Args)]
 #[command(after_help = "\
-What NEW calls of other services is held against what serves them now, on every host that NATS reaches. When nobody can be
-asked, a note says so.
+What NEW calls of other services, and what they call of it, is held against what serves now, on every host that NATS reaches.
+When nobody can be asked, a note says so.
 
 Exit codes:
   0  nothing breaks
   1  something breaks: whoever relied on OLD gets an error or silence, or hosts refuse NEW
-     (also because what NEW calls is served otherwise now)
+     (also because NEW and what serves now would not understand each other)
   2  they cannot be compared
   3  NATS cannot be reached
 
@@ -44,8 +44,8 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let after = outline(&inspector, &new, "NEW").await?;
     let granted = configured(config, &after).map(|service| &service.grants);
     let changes = differences(&before, &after, granted);
-    let calls = callees::held(config, &inspector, &after).await;
-    let comparison = Comparison { changes, calls: calls.map_err(|error| format!("{error:#}")) };
+    let live = Live::held(config, &inspector, &after).await;
+    let comparison = Comparison { changes, live: live.map_err(|error| format!("{error:#}")) };
     match arguments.format.json {
         true => output::json(&comparison.report(&old, &new))?,
         false => comparison.print(),
@@ -55,8 +55,8 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
 
 struct Comparison {
     changes: Vec<Change>,
-    /// What the new one calls; an error is why it could not be held against what serves.
-    calls: Result<Vec<Held>, String>,
+    /// The new one against what serves; an error is why it could not be held against it.
+    live: Result<Live, String>,
 }
 
 impl Comparison {
@@ -64,49 +64,54 @@ impl Comparison {
         self.changes.iter().filter(|change| change.breaks).count()
     }
 
-    fn misfits(&self) -> impl Iterator<Item = &Held> {
-        self.calls.iter().flatten().filter(|held| held.breaks.is_some())
+    fn misfits(&self) -> usize {
+        self.live.as_ref().map_or(0, Live::misfits)
     }
 
     fn report(&self, old: &Artifact, new: &Artifact) -> Value {
         json!({
             "old": old.digest, "new": new.digest,
-            "breaks": self.breaking() > 0 || self.misfits().next().is_some(),
+            "breaks": self.breaking() > 0 || self.misfits() > 0,
             "changes": self.changes,
-            "calls": self.calls.as_ref().ok(), "calls_not_held": self.calls.as_ref().err(),
+            "calls": self.live.as_ref().ok().map(|live| &live.calls),
+            "callers": self.live.as_ref().ok().map(|live| &live.callers),
+            "calls_not_held": self.live.as_ref().err(),
         })
     }
 
     fn print(&self) {
         self.changes.iter().for_each(|change| output::line(text(change)));
-        self.misfits().for_each(|held| output::line(misfit_text(held)));
+        if let Ok(live) = &self.live {
+            live.calls.iter().filter_map(|held| misfit_text("call", held)).for_each(output::line);
+            live.callers.iter().filter_map(|held| misfit_text("caller", held)).for_each(output::line);
+        }
     }
 
     fn verdict(&self) -> anyhow::Result<()> {
         self.note_what_was_not_held();
-        let (breaking, count, misfits) = (self.breaking(), self.changes.len(), self.misfits().count());
+        let (breaking, count, misfits) = (self.breaking(), self.changes.len(), self.misfits());
         match (breaking, misfits, count) {
             (0, 0, 0) => output::note("nothing changes that somebody else could see"),
             (0, 0, _) => output::note(format_args!("{count} changes, and none that breaks something")),
             (_, 0, _) => anyhow::bail!("{breaking} of {count} changes would break something"),
-            (0, _, _) => anyhow::bail!("{misfits} of its calls do not fit what serves now"),
+            (0, _, _) => anyhow::bail!("{misfits} calls do not fit what serves now"),
             _ => anyhow::bail!(
-                "{breaking} of {count} changes would break something, and {misfits} of its calls do not fit what serves now"
+                "{breaking} of {count} changes would break something, and {misfits} calls do not fit what serves now"
             ),
         }
         Ok(())
     }
 
     fn note_what_was_not_held(&self) {
-        let calls = match &self.calls {
-            Ok(calls) => calls,
+        let live = match &self.live {
+            Ok(live) => live,
             Err(reason) => {
                 return output::note(format_args!(
-                    "what NEW calls was not held against what serves: {reason}; hosts do it before they take it"
+                    "NEW was not held against what serves: {reason}; hosts do it before they take it"
                 ));
             }
         };
-        for held in calls.iter().filter(|held| held.digest.is_none()) {
+        for held in live.calls.iter().filter(|held| held.digest.is_none()) {
             let (call, service) = (plain(&held.call), plain(&held.service));
             output::note(format_args!("{call} was not held against anything: no host serves {service}"));
         }
@@ -145,8 +150,10 @@ fn text(change: &Change) -> String {
     format!("{sign} {area:<12} {}{detail}{breaks}", plain(&change.what))
 }
 
-fn misfit_text(held: &Held) -> String {
-    let (digest, place) = (held.digest.as_ref().map_or("", Digest::short), held.breaks.as_deref().unwrap_or_default());
-    let (call, service) = (plain(&held.call), plain(&held.service));
-    format!("! {:<12} {call}: {service} {digest} disagrees about {}{}", "call", plain(place), paint(BAD, " BREAKS"))
+fn misfit_text(direction: &str, held: &Held) -> Option<String> {
+    let place = plain(held.breaks.as_ref()?);
+    let (call, service, digest) =
+        (plain(&held.call), plain(&held.service), held.digest.as_ref().map_or("", Digest::short));
+    let breaks = paint(BAD, " BREAKS");
+    Some(format!("! {direction:<12} {call}: {service} {digest} disagrees about {place}{breaks}"))
 }

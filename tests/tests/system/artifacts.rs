@@ -339,6 +339,9 @@ async fn a_diff_holds_what_is_called_against_what_serves() {
     let calls = report["calls"].as_array().unwrap();
     assert!(calls.iter().all(|call| call["digest"] == billing && call["breaks"].is_null()), "{report}");
     assert_eq!((code, calls.is_empty(), &report["calls_not_held"]), (Some(0), false, &Value::Null));
+    let callers =
+        |report: &Value| report["callers"].as_array().unwrap().iter().map(|held| held["service"].clone()).collect();
+    assert_eq!(callers(&report), Vec::<Value>::new(), "nobody calls patient");
 
     // Nothing else about it is wrong.
     let (code, report) = compared("service:patient", &stranger).await;
@@ -347,6 +350,13 @@ async fn a_diff_holds_what_is_called_against_what_serves() {
     assert!(report["calls"].to_string().contains("opened-on (missing)"), "{report}");
     let told = said(&system.try_command(&["diff", &patient, &stranger]).await);
     assert!(told.contains("opened-on (missing)") && told.contains("calls do not fit what serves now"), "{told}");
+
+    // What patient calls of billing, looked at from the other side.
+    let billing = std::fs::read(component("billing")).unwrap();
+    let other = write(system.folder(), "other", &renamed(&billing, "opened-at", "opened-on"));
+    let (code, report) = compared("service:billing", other.to_str().unwrap()).await;
+    assert_eq!((code, callers(&report)), (Some(1), vec![json!("patient")]));
+    assert!(report["callers"][0]["breaks"].to_string().contains("opened-at (missing)"), "{report}");
 
     let away = format!("WARD_NATS_URL=nats://127.0.0.1:1 ward diff {patient} {stranger}");
     let away = system.shell(&away, system.folder()).await;

@@ -1,6 +1,7 @@
-//! What an artifact calls of other services, held against what serves there now. Hosts do the same before they take it.
+//! An artifact held against what serves now: what it calls of other services, and what they call of it. Hosts do the same before
+//! they take it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,17 +11,18 @@ use crate::artifacts::{Artifacts, Digest, Inspector};
 use crate::bus::Bus;
 use crate::commands::ask::hosts;
 use crate::config::Config;
-use crate::engine::{Import, Offered, Outline, misfit};
+use crate::engine::{Import, Outline, misfit};
 use crate::services::{HostStatus, ServiceStatus};
 
 /// Who only wants to compare two files does not wait for NATS longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A call of an artifact, and a generation that would answer it.
+/// A call between the artifact and a generation that serves now.
 #[derive(Debug, Serialize)]
 pub struct Held {
     /// `shop:stock/items@0.1.0/count`
     pub call: String,
+    /// The other service.
     pub service: String,
     /// What serves that service; none when no host serves it.
     pub digest: Option<Digest>,
@@ -28,49 +30,76 @@ pub struct Held {
     pub breaks: Option<String>,
 }
 
-/// All calls of `outline`, each against every generation of its service that takes calls on any host. An error is why nobody could be asked.
-pub async fn held(config: &Config, inspector: &Inspector, outline: &Outline) -> anyhow::Result<Vec<Held>> {
-    if outline.calls.is_empty() {
-        return Ok(Vec::new());
-    }
-    let connecting = Bus::connect(&config.nats, "ward diff");
-    let bus = tokio::time::timeout(PATIENCE, connecting).await.context("NATS does not answer")??;
-    let hosts = hosts(&bus).await?;
-    anyhow::ensure!(!hosts.is_empty(), "no host answers");
-    let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
-    let services: BTreeSet<&str> = outline.calls.iter().map(|import| import.contract.service.as_str()).collect();
-    let mut held = Vec::new();
-    for service in services {
-        let calls = || outline.calls.iter().filter(|import| import.contract.service == service);
-        let serving = serving(&hosts, service);
-        if serving.is_empty() {
-            held.extend(calls().map(|import| Held::new(import, None, None)));
+/// Both directions, each against every generation that takes calls on any host.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// What the artifact calls of others.
+    pub calls: Vec<Held>,
+    /// What others call of the artifact.
+    pub callers: Vec<Held>,
+}
+
+impl Live {
+    /// An error is why nobody could be asked.
+    pub async fn held(config: &Config, inspector: &Inspector, outline: &Outline) -> anyhow::Result<Self> {
+        let connecting = Bus::connect(&config.nats, "ward diff");
+        let bus = tokio::time::timeout(PATIENCE, connecting).await.context("NATS does not answer")??;
+        let hosts = hosts(&bus).await?;
+        anyhow::ensure!(!hosts.is_empty(), "no host answers");
+        let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
+        let own = outline.description.name.as_str();
+        let mut live = Self::default();
+        let mut serving = serving(&hosts);
+        // It would be replaced itself.
+        serving.remove(own);
+        for import in outline.calls.iter().filter(|import| !serving.contains_key(import.contract.service.as_str())) {
+            live.calls.push(Held::new(import, &import.contract.service, None, None));
         }
-        for digest in serving {
-            let offered = offered(&artifacts, inspector, &digest).await;
-            let offered = offered.with_context(|| format!("{service} ({}) cannot be looked at", digest.short()))?;
-            held.extend(calls().map(|import| Held::new(import, Some(&digest), misfit(import, &offered))));
+        for (service, digests) in serving {
+            for digest in digests {
+                let other = look(&artifacts, inspector, &digest).await;
+                let other = other.with_context(|| format!("{service} ({}) cannot be looked at", digest.short()))?;
+                live.hold(outline, service, &digest, &other);
+            }
         }
+        Ok(live)
     }
-    Ok(held)
+
+    fn hold(&mut self, outline: &Outline, service: &str, digest: &Digest, other: &Outline) {
+        let held = |caller: &Outline, callee: &Outline, name: &str| -> Vec<Held> {
+            let calls = caller.calls.iter().filter(|import| import.contract.service == name);
+            calls.map(|import| Held::new(import, service, Some(digest), misfit(import, &callee.functions))).collect()
+        };
+        self.calls.extend(held(outline, other, service));
+        self.callers.extend(held(other, outline, &outline.description.name));
+    }
+
+    pub fn misfits(&self) -> usize {
+        self.calls.iter().chain(&self.callers).filter(|held| held.breaks.is_some()).count()
+    }
 }
 
 impl Held {
-    fn new(import: &Import, digest: Option<&Digest>, breaks: Option<String>) -> Self {
+    fn new(import: &Import, service: &str, digest: Option<&Digest>, breaks: Option<String>) -> Self {
         let call = format!("{}/{}", import.contract.text, import.name);
-        Self { call, service: import.contract.service.clone(), digest: digest.cloned(), breaks }
+        Self { call, service: service.to_owned(), digest: digest.cloned(), breaks }
     }
 }
 
-/// What takes calls of a service, on any host, canaries too.
-fn serving(hosts: &[HostStatus], service: &str) -> BTreeSet<Digest> {
-    let statuses = hosts.iter().flat_map(|host| &host.services);
-    let taking = statuses.filter(|status| status.service == service && status.away.is_none());
-    let serving = taking.flat_map(|ServiceStatus { serving, canary, .. }| serving.iter().chain(canary));
-    serving.filter_map(|serving| Digest::parse(&serving.digest)).collect()
+/// What takes calls of each service, on any host, canaries too.
+fn serving(hosts: &[HostStatus]) -> BTreeMap<&str, BTreeSet<Digest>> {
+    let mut all: BTreeMap<&str, BTreeSet<Digest>> = BTreeMap::new();
+    for status in hosts.iter().flat_map(|host| &host.services).filter(|status| status.away.is_none()) {
+        let ServiceStatus { service, serving, canary, .. } = status;
+        let digests = serving.iter().chain(canary).filter_map(|serving| Digest::parse(&serving.digest));
+        let mut digests = digests.peekable();
+        if digests.peek().is_some() {
+            all.entry(service).or_default().extend(digests);
+        }
+    }
+    all
 }
 
-async fn offered(artifacts: &Artifacts, inspector: &Inspector, digest: &Digest) -> anyhow::Result<Vec<Offered>> {
-    let inspected = inspector.inspect(digest, &artifacts.fetch(digest).await?).await?;
-    Ok(inspected.look.outline?.functions)
+async fn look(artifacts: &Artifacts, inspector: &Inspector, digest: &Digest) -> anyhow::Result<Outline> {
+    Ok(inspector.inspect(digest, &artifacts.fetch(digest).await?).await?.look.outline?)
 }

@@ -1,12 +1,12 @@
 //! `ward keys`: the keys that tokens and artifacts are signed with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::output::{self, Format};
-use crate::artifacts::SigningKeyFile;
+use crate::artifacts::{PublicKey, SigningKeyFile};
 use crate::config::Config;
 use crate::security::generate_key;
 
@@ -28,18 +28,24 @@ pub struct RotateArguments {
 #[derive(Subcommand)]
 pub enum ArtifactKey {
     /// Make a key in a new file, which its owner alone may read, and print its public half for artifacts.trusted_keys.
-    New { file: PathBuf },
+    New(KeyArguments),
     /// Print the public half of a key for artifacts.trusted_keys.
-    Public { file: PathBuf },
+    Public(KeyArguments),
+}
+
+#[derive(Args)]
+pub struct KeyArguments {
+    file: PathBuf,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Rotate(arguments) => rotate(config, arguments.format),
-        Command::Artifact(ArtifactKey::New { file }) => make(&file),
-        Command::Artifact(ArtifactKey::Public { file }) => {
-            output::line(SigningKeyFile::read(&file)?.public());
-            Ok(())
+        Command::Artifact(ArtifactKey::New(arguments)) => make(&arguments),
+        Command::Artifact(ArtifactKey::Public(arguments)) => {
+            tell(&SigningKeyFile::read(&arguments.file)?.public(), &arguments)
         }
     }
 }
@@ -57,13 +63,20 @@ fn rotate(config: &Config, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only the key goes to standard output, so that a script can take it.
-fn make(file: &Path) -> anyhow::Result<()> {
-    let public = SigningKeyFile::make(file)?.public();
-    let (id, file) = (public.id(), file.display());
+fn make(arguments: &KeyArguments) -> anyhow::Result<()> {
+    let public = SigningKeyFile::make(&arguments.file)?.public();
+    let (id, file) = (public.id(), arguments.file.display());
     output::note(format_args!(
         "made the key {id} in {file}; hosts that shall trust it need this in artifacts.trusted_keys:"
     ));
+    tell(&public, arguments)
+}
+
+/// Only the key goes to standard output, so that a script can take it.
+fn tell(public: &PublicKey, arguments: &KeyArguments) -> anyhow::Result<()> {
+    if arguments.format.json {
+        return output::json(&json!({"id": public.id(), "public": public.to_string(), "file": arguments.file}));
+    }
     output::line(public);
     Ok(())
 }

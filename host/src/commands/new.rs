@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use super::output::{line, note};
+use serde_json::json;
+
+use super::output::{self, Format, line, note};
 use crate::config::ServiceName;
 
 /// A file of the template, below the new component.
@@ -37,6 +39,8 @@ pub struct Arguments {
     /// The folder components/sdk of Ward's repository; without it that of the repository around the working directory.
     #[arg(long)]
     sdk: Option<PathBuf>,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -57,11 +61,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let place = Place::find(name.as_str(), arguments)?;
     ensure!(!place.folder.exists(), "{} is there already; nothing was written", place.folder.display());
     let template = Template { name: name.as_str(), features: &features, sdk: &place.sdk };
-    for (path, text) in files(&features, place.is_in_workspace) {
+    let files = files(&features, place.is_in_workspace);
+    for (path, text) in &files {
         write(&place.folder.join(path), &template.fill(text)?)?;
     }
     format(&place.folder);
-    next_steps(name.as_str(), &place, &template)
+    let next = next_steps(name.as_str(), &place)?;
+    if arguments.format.json {
+        let files: Vec<&str> = files.into_iter().map(|(path, _)| path).collect();
+        return output::json(&json!({"service": name.as_str(), "folder": place.folder, "files": files, "next": next}));
+    }
+    tell(&place, &next, &template)
 }
 
 /// What was asked for, and what it cannot do without.
@@ -199,20 +209,31 @@ fn format(folder: &Path) {
         .status();
 }
 
-fn next_steps(name: &str, place: &Place, template: &Template<'_>) -> anyhow::Result<()> {
+/// The folder as one would type it here.
+fn from_here(place: &Place) -> anyhow::Result<&Path> {
     let here = std::env::current_dir()?;
-    let folder = place.folder.strip_prefix(&here).unwrap_or(&place.folder).display();
-    line(format_args!("{folder}"));
+    Ok(place.folder.strip_prefix(&here).unwrap_or(&place.folder))
+}
+
+/// The commands by which it goes live.
+fn next_steps(name: &str, place: &Place) -> anyhow::Result<[String; 4]> {
+    let folder = from_here(place)?.display();
     let build =
         if place.is_in_workspace { format!("ward build {name}") } else { format!("(cd {folder} && ward build)") };
     let (test, artifact) = match place.is_in_workspace {
         true => (format!("cargo test -p {name}"), format!("target/components/{name}.wasm")),
         false => (format!("(cd {folder} && cargo test)"), format!("{folder}/target/components/{name}.wasm")),
     };
+    Ok([build, test, "ward provision".to_owned(), format!("ward deploy {name} {artifact}")])
+}
+
+fn tell(place: &Place, next: &[String], template: &Template<'_>) -> anyhow::Result<()> {
+    line(from_here(place)?.display());
     note(format_args!(
-        "\nNext:\n  {build}\n  {test}\n  ward provision\n  ward deploy {name} {artifact}\n\n\
+        "\nNext:\n  {}\n\n\
          In the profile development it gets what its service.toml asks for, if `development.include` finds that file. \
          In production this belongs into the configuration of the hosts:\n\n{}",
+        next.join("\n  "),
         template.fill(template!("service.toml"))?.lines().skip(2).collect::<Vec<_>>().join("\n")
     ));
     Ok(())

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use ward_tests::System;
 use ward_tests::clinic::{JOHN, NOBODY};
-use ward_tests::machine::program;
+use ward_tests::machine::{program, repository};
 use ward_tests::ward::said;
 
 fn ward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -88,6 +88,21 @@ async fn what_prepares_ward_answers_json_and_tells_no_secret() {
     let rotated = parsed(&system.command(&["keys", "rotate", "--json"]).await);
     let file = format!("{}/{}.pem", rotated["directory"].as_str().unwrap(), rotated["kid"].as_str().unwrap());
     assert!(std::fs::exists(file).unwrap() && rotated["signs_in_s"] == 60, "{rotated}");
+
+    let file = system.folder().join("release.pem").to_str().unwrap().to_owned();
+    let made = parsed(&system.command(&["keys", "artifact", "new", &file, "--json"]).await);
+    let read = parsed(&system.command(&["keys", "artifact", "public", &file, "--json"]).await);
+    assert_eq!((&made, &read["file"]), (&read, &json!(file)));
+    let public = system.command(&["keys", "artifact", "public", &file]).await;
+    assert_eq!(Some(public.trim()), made["public"].as_str());
+
+    let sdk = repository().join("components/sdk");
+    let new = format!("ward new notes --with http --sdk {} --json", sdk.display());
+    let new = parsed(&out(&system.shell(&new, system.folder()).await));
+    let folder = system.folder().canonicalize().unwrap().join("notes");
+    assert_eq!((&new["folder"], &new["next"][2]), (&json!(folder), &json!("ward provision")), "{new}");
+    let written = new["files"].as_array().unwrap().iter().all(|file| folder.join(file.as_str().unwrap()).exists());
+    assert!(written, "{new}");
 
     let arguments = ["user", "add", "ann@test.com", "--role", "READER", "--json"];
     let added = system.command_with_input(&arguments, "a-long-password\n").await;

@@ -1,5 +1,5 @@
-//! Calls straight through the engine, without NATS or a database around them: what a fresh instance costs, what host calls
-//! add, what loading costs, and what it costs to put a generation in the place of another.
+//! Calls straight through the engine, without NATS or a database around them: what a fresh instance costs, what limits and
+//! host calls add, what loading costs, and what it costs to put a generation in the place of another.
 //!
 //! `./dev bench` runs it with the components of `ward build tests/hostile`, `ward build` and, if it is built, of
 //! `examples/letters-js`. It wants `nats-server` on the PATH, since a host has a connection; nothing is sent on it.
@@ -21,11 +21,13 @@ use ward_host::calls::Call;
 use ward_host::calls::client::Client;
 use ward_host::capabilities::{CallState, HostServices, ServiceContext};
 use ward_host::config::{Config, ServiceName};
-use ward_host::engine::{Compiler, Effect, Engine, Invocation, Plugin, Returned, Turns, invoke};
+use ward_host::engine::{Compiler, Effect, Engine, Invocation, Plugin, Returned, Turns, invoke, pool};
 use ward_host::limits::Refusals;
 use ward_host::security::{KeyRing, Passwords, Tokens, generate_key};
 use ward_host::store::{Work, WorkLimits};
 use ward_telemetry::Trail;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::{InstanceAllocationStrategy, Store};
 
 /// As the host has it.
 #[global_allocator]
@@ -57,14 +59,20 @@ async fn measure() {
     println!("### Straight through the engine\n");
     println!("| component | call | threads | calls/s | us of a thread a call |\n|---|---|---|---|---|");
     let hostile = bench.component("hostile").await.unwrap();
+    let bare = Bare::new(&bench.config, &artifact("hostile").unwrap());
+    row("hostile", "no host call, no parameters, no limits", |until| bare.clone().calls(until)).await;
     let acts = [("no host call, no parameters", Asked::Probe), ("a REST request", Asked::Act("nothing"))];
     for (what, asked) in acts.into_iter().chain([("a REST request, 100 host calls (clock)", Asked::Act("clock"))]) {
-        hostile.row("hostile", what, asked).await;
+        row("hostile", what, |until| hostile.clone().calls(asked, until)).await;
     }
     if let Some(letters) = bench.component("letters").await {
-        letters.row("letters (JavaScript)", "no host call, no parameters", Asked::Probe).await;
+        let calls = |until| letters.clone().calls(Asked::Probe, until);
+        row("letters (JavaScript)", "no host call, no parameters", calls).await;
     }
-    println!("\nAn instance made, one call, the instance wiped; medians of {ROUNDS} rounds of {LENGTH:?}.\n");
+    println!(
+        "\nAn instance made, one call, the instance wiped; medians of {ROUNDS} rounds of {LENGTH:?}. Without limits it is wasmtime \
+         with Ward's pool and nothing else: the difference to the row below is what bounds, metering and a call's own state cost.\n"
+    );
     bench.loads().await;
     println!("### The pointer of a swap\n\nStored anew while two threads take it: {:.2} us.", swap_us(&hostile));
 }
@@ -192,22 +200,59 @@ struct Loaded {
     host: Arc<HostServices>,
 }
 
-impl Loaded {
-    async fn row(&self, component: &str, what: &str, asked: Asked) {
-        for threads in [1, 2] {
-            let mut rates = Vec::new();
-            for _ in 0..ROUNDS {
-                let until = Instant::now() + LENGTH;
-                let callers = (0..threads).map(|_| tokio::spawn(self.clone().calls(asked, until)));
-                let made = futures_util::future::join_all(callers).await.into_iter().map(Result::unwrap);
-                rates.push(made.sum::<u64>() as f64 / LENGTH.as_secs_f64());
-            }
-            let rate = median(&mut rates);
-            let cost = 1e6 * f64::from(threads) / rate;
-            println!("| {component} | {what} | {threads} | {rate:.0} | {cost:.1} |");
+/// `calls` makes calls until a moment, and says how many.
+async fn row<F>(component: &str, what: &str, calls: impl Fn(Instant) -> F)
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    for threads in [1, 2] {
+        let mut rates = Vec::new();
+        for _ in 0..ROUNDS {
+            let until = Instant::now() + LENGTH;
+            let callers = (0..threads).map(|_| tokio::spawn(calls(until)));
+            let made = futures_util::future::join_all(callers).await.into_iter().map(Result::unwrap);
+            rates.push(made.sum::<u64>() as f64 / LENGTH.as_secs_f64());
         }
+        let rate = median(&mut rates);
+        let cost = 1e6 * f64::from(threads) / rate;
+        println!("| {component} | {what} | {threads} | {rate:.0} | {cost:.1} |");
+    }
+}
+
+/// A component that may do what it likes, for as long as it likes, and can do nothing: all its imports are traps.
+#[derive(Clone)]
+struct Bare {
+    pre: InstancePre<()>,
+    probe: ComponentExportIndex,
+}
+
+impl Bare {
+    fn new(config: &Config, artifact: &[u8]) -> Self {
+        let mut settings = wasmtime::Config::new();
+        settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(&config.engine)));
+        let engine = wasmtime::Engine::new(&settings).unwrap();
+        let component = Component::new(&engine, artifact).unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.define_unknown_imports_as_traps(&component).unwrap();
+        let (_, description) = component.get_export(None, "ward:component/description@0.1.0").unwrap();
+        let (_, probe) = component.get_export(Some(&description), "probe").unwrap();
+        Self { pre: linker.instantiate_pre(&component).unwrap(), probe }
     }
 
+    async fn calls(self, until: Instant) -> u64 {
+        let mut made = 0;
+        while Instant::now() < until {
+            let mut store = Store::new(self.pre.engine(), ());
+            let instance = self.pre.instantiate_async(&mut store).await.unwrap();
+            let probe = instance.get_typed_func::<(), (Result<(), String>,)>(&mut store, self.probe).unwrap();
+            probe.call_async(&mut store, ()).await.unwrap().0.unwrap();
+            made += 1;
+        }
+        made
+    }
+}
+
+impl Loaded {
     /// Calls until the end; how many.
     async fn calls(self, asked: Asked, until: Instant) -> u64 {
         let mut made = 0;

@@ -64,7 +64,8 @@ impl Drop for Engine {
     }
 }
 
-fn settings(config: &config::Engine) -> wasmtime::Config {
+/// Where instances come from.
+pub fn pool(config: &config::Engine) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     // A component made of one module has three core instances: the module, and two small ones around it.
     pool.total_component_instances(config.instances)
@@ -79,9 +80,13 @@ fn settings(config: &config::Engine) -> wasmtime::Config {
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+fn settings(config: &config::Engine) -> wasmtime::Config {
     let mut settings = wasmtime::Config::new();
     settings
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)))
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));

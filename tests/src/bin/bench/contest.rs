@@ -58,6 +58,7 @@ impl Contest<'_> {
             connections,
             requests: contender.requests.clone(),
             status: contender.status,
+            every: None,
             warm_up: Duration::from_millis(500),
             length: extent.length,
         };

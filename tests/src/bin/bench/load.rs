@@ -16,6 +16,8 @@ use super::requests::Requests;
 pub struct Load {
     pub address: String,
     pub connections: usize,
+    /// From one request of a connection to its next; none: when it has its answer.
+    pub every: Option<Duration>,
     pub requests: Requests,
     /// What a good answer has.
     pub status: u16,
@@ -56,8 +58,8 @@ impl Load {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clients = async {
             let mut clients = JoinSet::new();
-            for _ in 0..self.connections {
-                clients.spawn(client(self.clone(), begin, end));
+            for place in 0..self.connections {
+                clients.spawn(client(self.clone(), place, begin, end));
             }
             clients.join_all().await
         };
@@ -93,13 +95,23 @@ pub fn percentile(values: &[u32], percent: f64) -> f64 {
     values.get(place.min(values.len().saturating_sub(1))).copied().map_or(0.0, f64::from)
 }
 
-async fn client(load: Load, begin: Instant, end: Instant) -> Sample {
+async fn client(load: Load, place: usize, begin: Instant, end: Instant) -> Sample {
     let (mut sample, mut buffer) = (Sample::default(), Vec::with_capacity(1024));
     let mut connection = None;
+    // By the clock a request counts from when it was due, so that a slow moment is not hidden by asking less.
+    let mut due = load.every.map(|every| (Instant::now() + every * place as u32 / load.connections as u32, every));
     while Instant::now() < end {
         buffer.clear();
         (load.requests)(&mut buffer);
-        let sent = Instant::now();
+        let sent = match &mut due {
+            None => Instant::now(),
+            Some((due, every)) => {
+                let sent = *due;
+                *due += *every;
+                tokio::time::sleep_until(sent.into()).await;
+                sent
+            }
+        };
         let outcome = exchange(&load, &mut connection, &buffer).await;
         let answered = Instant::now();
         if answered < begin || answered >= end {

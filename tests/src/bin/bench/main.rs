@@ -13,6 +13,7 @@
 
 mod contest;
 mod duel;
+mod fairness;
 mod http;
 mod load;
 mod native;
@@ -54,6 +55,10 @@ async fn measure(options: &Options) {
     if in_duel.iter().any(|part| options.wants(*part)) {
         eprintln!("Ward and native side by side");
         duel::Duel::start().await.run(options, &mut sections).await;
+    }
+    if options.wants(Part::Fairness) {
+        eprintln!("Beside a component that spins");
+        fairness::run(options, &mut sections).await;
     }
     let in_whole = [Part::Calls, Part::Kafka, Part::Swap, Part::Canary, Part::Memory, Part::Start];
     if in_whole.iter().any(|part| options.wants(*part)) {

@@ -56,6 +56,8 @@ pub enum Part {
     Swap,
     /// What a canary costs.
     Canary,
+    /// Others while a component computes on half of the cores.
+    Fairness,
     /// Memory of each process.
     Memory,
     /// From start to ready.

@@ -51,6 +51,7 @@ async fn page(
         connections,
         requests: requests::same(requests::get(path, &duel.token)),
         status: 200,
+        every: None,
         warm_up: Duration::from_millis(500),
         length: extent.length,
     };

@@ -60,6 +60,7 @@ fn load(whole: &Whole, length: Duration) -> Load {
     Load {
         address: whole.address().to_owned(),
         connections: CONNECTIONS,
+        every: None,
         requests: requests::same(requests::get(&format!("/api/patients/{JOHN}"), &whole.token)),
         status: 200,
         warm_up: Duration::from_millis(500),

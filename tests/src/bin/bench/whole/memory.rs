@@ -33,6 +33,7 @@ pub async fn measure(whole: &Whole, extent: &Extent) -> Section {
             connections: 32,
             requests,
             status,
+            every: None,
             warm_up: Duration::ZERO,
             length: extent.length * 2,
         };

@@ -48,6 +48,7 @@ fn load(whole: &Whole, length: Duration) -> Load {
         connections: 8,
         requests: requests::same(requests::get(&format!("/api/patients/{JOHN}"), &whole.token)),
         status: 200,
+        every: None,
         warm_up: Duration::ZERO,
         length: length.max(Duration::from_secs(2)) + PAUSE,
     }

@@ -103,15 +103,16 @@ async fn client(load: Load, place: usize, begin: Instant, end: Instant) -> Sampl
     while Instant::now() < end {
         buffer.clear();
         (load.requests)(&mut buffer);
-        let sent = match &mut due {
-            None => Instant::now(),
-            Some((due, every)) => {
-                let sent = *due;
-                *due += *every;
-                tokio::time::sleep_until(sent.into()).await;
-                sent
+        let mut sent = Instant::now();
+        if let Some((due, every)) = &mut due {
+            if sent < *due {
+                tokio::time::sleep_until((*due).into()).await;
+                sent = Instant::now();
+            } else {
+                sent = *due;
             }
-        };
+            *due += *every;
+        }
         let outcome = exchange(&load, &mut connection, &buffer).await;
         let answered = Instant::now();
         if answered < begin || answered >= end {

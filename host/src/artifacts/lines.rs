@@ -21,7 +21,7 @@ use wasmparser::{Parser, Payload};
 const SECTION: &str = "ward:lines";
 
 /// Longer ones are not ours: a component of some hundred functions has 20 KiB.
-const LIMIT: usize = 4 << 20;
+const LIMIT: usize = 256 << 10;
 
 /// The compiler's information is no such.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,9 @@ pub struct Place {
 pub struct Lines {
     /// Where the module's code lies in the component.
     code: Range<u64>,
-    section: Vec<u8>,
+    files: Vec<String>,
+    /// Where each row begins in the code, in this order; the file by its place in `files`; the line.
+    rows: Vec<(u64, u32, u32)>,
 }
 
 /// What the section holds.
@@ -70,7 +72,7 @@ impl Lines {
             match payload {
                 Ok(Payload::CodeSectionStart { range, .. }) => code = range,
                 Ok(Payload::CustomSection(section)) if section.name() == SECTION && section.data().len() <= LIMIT => {
-                    return Self { code, section: section.data().to_vec() };
+                    return Self::read(code, section.data());
                 }
                 Ok(_) => {}
                 Err(_) => break,
@@ -79,22 +81,23 @@ impl Lines {
         Self::default()
     }
 
+    fn read(code: Range<u64>, section: &[u8]) -> Self {
+        let Ok(Table { files, rows, .. }) = minicbor_serde::from_slice(section) else { return Self::default() };
+        let mut begin = 0_u64;
+        let absolute = |(skipped, file, line): (u32, u32, u32)| {
+            begin = begin.saturating_add(u64::from(skipped));
+            (begin, file, line)
+        };
+        Self { code, files, rows: rows.into_iter().map(absolute).collect() }
+    }
+
     /// Of the instruction at `offset` bytes from the component's beginning.
     pub fn at(&self, offset: u64) -> Option<Place> {
-        if !self.code.contains(&offset) {
-            return None;
-        }
-        let table: Table = minicbor_serde::from_slice(&self.section).ok()?;
-        let (mut begin, mut found) = (self.code.start, None);
-        for (skipped, file, line) in table.rows {
-            begin = begin.saturating_add(u64::from(skipped));
-            if begin > offset {
-                break;
-            }
-            found = Some((file, line));
-        }
-        let (file, line) = found.filter(|(_, line)| *line > 0)?;
-        Some(Place { file: table.files.get(file as usize)?.clone(), line })
+        let within = offset.checked_sub(self.code.start).filter(|_| offset < self.code.end)?;
+        let after = self.rows.partition_point(|(begin, ..)| *begin <= within);
+        let (_, file, line) = *self.rows.get(after.checked_sub(1)?)?;
+        let file = self.files.get(file as usize).filter(|_| line > 0)?;
+        Some(Place { file: file.clone(), line })
     }
 }
 

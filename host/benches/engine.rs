@@ -21,7 +21,7 @@ use ward_host::calls::Call;
 use ward_host::calls::client::Client;
 use ward_host::capabilities::{CallState, HostServices, ServiceContext};
 use ward_host::config::{Config, ServiceName};
-use ward_host::engine::{Compiler, Effect, Engine, Invocation, Plugin, Returned, Turns, invoke, pool};
+use ward_host::engine::{Busy, Compiler, Effect, Engine, Invocation, Plugin, Returned, invoke, pool};
 use ward_host::limits::Refusals;
 use ward_host::security::{KeyRing, Passwords, Tokens, generate_key};
 use ward_host::store::{Work, WorkLimits};
@@ -121,7 +121,7 @@ impl Bench {
             client: Client::new(Arc::new(Bus::connect(&config.nats, "bench").await.unwrap())),
             passwords: Passwords::new(&config.passwords).unwrap(),
             tokens: Arc::new(Tokens::new(&config.tokens, Arc::new(KeyRing::open(&keys).unwrap()))),
-            turns: Arc::new(Turns::new(&config.engine)),
+            busy: Busy::new(&config.engine).unwrap(),
             quarantine: config.quarantine.clone(),
         };
         let engine = Arc::new(Engine::new(&config.engine).unwrap());

@@ -21,7 +21,7 @@ use crate::calls::client::Client;
 use crate::calls::worker::Workers;
 use crate::capabilities::HostServices;
 use crate::config::Config;
-use crate::engine::{Compiler, Engine, Turns};
+use crate::engine::{Busy, Compiler, Engine};
 use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::logs::Logs;
@@ -56,10 +56,10 @@ impl App {
         let tokens = Arc::new(Tokens::new(&config.tokens, keys));
         let client = Client::new(bus.clone());
         let passwords = Passwords::new(&config.passwords)?;
-        let turns = Arc::new(Turns::new(&config.engine));
+        let busy = Busy::new(&config.engine)?;
         let quarantine = config.quarantine.clone();
         let host_services =
-            HostServices { client: client.clone(), passwords, tokens: tokens.clone(), turns, quarantine };
+            HostServices { client: client.clone(), passwords, tokens: tokens.clone(), busy, quarantine };
         let host_services = Arc::new(host_services);
 
         let (find, findings) = mpsc::unbounded_channel();

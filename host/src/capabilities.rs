@@ -27,7 +27,7 @@ pub use memory::InstanceMemory;
 use crate::calls::Call;
 use crate::calls::client::Client;
 use crate::config::{Capability, Grants, Limits, Quarantine as QuarantineConfig, ServiceConfig};
-use crate::engine::Turns;
+use crate::engine::Busy;
 use crate::limits::{Limit, Refusals};
 use crate::security::{Passwords, Tokens};
 use crate::services::Quarantine;
@@ -40,7 +40,7 @@ pub struct HostServices {
     pub client: Client,
     pub passwords: Passwords,
     pub tokens: Arc<Tokens>,
-    pub turns: Arc<Turns>,
+    pub busy: Busy,
     pub quarantine: QuarantineConfig,
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `compile` turns an artifact into machine code in a process with limits, once per digest. `interfaces` holds what it
 //! imports against the grants, `asked` asks it what it is, `plugin` is all of it together. `instance` runs one call, and
-//! `turns` keeps calls that compute for long from taking all cores. The settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
+//! `busy` has threads of their own for calls that compute for long. The settings below decide whether calls scale over cores (docs/adr/0003-fresh-instance-per-call.md).
 
 mod asked;
+mod busy;
 mod cache;
 mod compile;
 mod description;
@@ -14,7 +15,6 @@ mod interfaces;
 mod outline;
 mod plugin;
 mod trap;
-mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+pub use busy::Busy;
 pub use compile::{CompileError, Compiled, Compiler, compile_here};
 pub use description::{Access, Description, Effect, Fault, Route};
 pub use fit::misfit;
@@ -29,7 +30,6 @@ pub use instance::{Crash, Invocation, Returned, invoke};
 pub use interfaces::{Import, Need, PluginFunction};
 pub use outline::{Look, Offered, Outline};
 pub use plugin::{LoadError, Plugin};
-pub use turns::Turns;
 
 use crate::config;
 

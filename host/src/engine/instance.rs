@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasmtime::Store;
 use wasmtime::component::{Instance, Val};
-use wasmtime::{Store, UpdateDeadline};
 
-use super::turns::{Exhausted, Meter, Metered};
+use super::busy::Exhausted;
 use super::{Plugin, PluginFunction, trap};
 use crate::bindings::exports::ward::events::subscriber::{Disposition, Event};
 use crate::bindings::exports::ward::http::handler::{Request, Response};
@@ -52,7 +52,7 @@ pub enum Crash {
 /// Runs one invocation until `deadline`. The work comes back to be committed or rolled back, except after a time-out: then it
 /// is gone, and its transaction with it.
 pub async fn invoke(
-    plugin: &Plugin,
+    plugin: &Arc<Plugin>,
     state: CallState,
     invocation: Invocation,
     deadline: Instant,
@@ -64,20 +64,17 @@ pub async fn invoke(
     let limits = &store.data().service.limits;
     let (cpu, transfer) = (Duration::from_millis(limits.cpu_ms), limits.transfer_bytes);
     store.set_hostcall_fuel(transfer);
-    let meter = Meter::new(store.data().host.turns.clone());
-    let yielding = meter.clone();
-    store.epoch_deadline_callback(move |_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(yielding.clone().give_way()))));
-    // In a box, since it is large and would be moved about.
-    let running = Metered { call: Box::pin(run(plugin, &mut store, invocation)), meter, limit: cpu };
-    let outcome = tokio::time::timeout_at(deadline.into(), running).await;
-    match outcome {
+    store.epoch_deadline_async_yield_and_update(1);
+    let (host, running) = (store.data().host.clone(), plugin.clone());
+    let call = async move {
+        let outcome = run(&running, &mut store, invocation).await;
+        (outcome, store.into_data())
+    };
+    match tokio::time::timeout_at(deadline.into(), host.busy.run(call, cpu)).await {
         Err(_) => (Err(Crash::TimedOut), None),
         Ok(Err(Exhausted)) => (Err(Crash::Exhausted), None),
-        Ok(Ok(Ok(returned))) => (Ok(returned), Some(store.into_data().work)),
-        Ok(Ok(Err(error))) => {
-            let state = store.into_data();
-            (Err(crash(&error, plugin, &state)), Some(state.work))
-        }
+        Ok(Ok((Ok(returned), state))) => (Ok(returned), Some(state.work)),
+        Ok(Ok((Err(error), state))) => (Err(crash(&error, plugin, &state)), Some(state.work)),
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Generation {
     /// What its deployment numbered it; see [`super::desired::Version`].
     pub number: u64,
     pub digest: String,
-    pub plugin: Plugin,
+    pub plugin: Arc<Plugin>,
     pub context: Arc<ServiceContext>,
     /// What it asks of its database; none without one.
     pub statements: Option<Arc<Statements>>,
@@ -51,7 +51,7 @@ impl Generation {
         Ok(Self {
             number,
             digest,
-            plugin,
+            plugin: Arc::new(plugin),
             context,
             statements,
             since: Instant::now(),

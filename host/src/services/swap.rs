@@ -174,7 +174,7 @@ impl Swapper {
     /// Holds what it calls against what is served, and what it serves against what is called.
     fn check_contracts(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
         for other in self.others(service) {
-            for (caller, callee) in [(plugin, &other.plugin), (&other.plugin, plugin)] {
+            for (caller, callee) in [(plugin, &*other.plugin), (&*other.plugin, plugin)] {
                 if let Some((function, place)) = first_break(caller, callee) {
                     return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
                 }

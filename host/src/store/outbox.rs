@@ -2,25 +2,38 @@
 
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
-use sqlx::FromRow;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Database;
 
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct OutboxEvent {
     pub seq: i64,
     pub id: Uuid,
-    #[sqlx(rename = "type")]
     pub event_type: String,
     pub subject: String,
     pub version: i64,
     pub at: OffsetDateTime,
     pub traceparent: String,
     pub data: Vec<u8>,
+}
+
+impl FromRow<'_, PgRow> for OutboxEvent {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            id: row.try_get("id")?,
+            event_type: row.try_get("type")?,
+            subject: row.try_get("subject")?,
+            version: row.try_get("version")?,
+            at: row.try_get("at")?,
+            traceparent: row.try_get("traceparent")?,
+            data: row.try_get("data")?,
+        })
+    }
 }
 
 /// How long the outbox's statements may take before the link counts as broken.

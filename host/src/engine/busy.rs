@@ -119,6 +119,8 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
+    /// The furthest that a thread can stand back.
+    const LEAST: i32 = 19;
 
     fn busy(after_ms: u64) -> Busy {
         Busy::with(1, Duration::from_millis(after_ms)).unwrap()
@@ -132,13 +134,18 @@ mod tests {
         tokio::task::yield_now().await;
     }
 
-    /// Where the caller runs when it has computed for `span`, a millisecond at a time.
-    async fn thread_after(span: Duration) -> String {
+    /// Where the caller runs when it has computed for `span`, a millisecond at a time; and how far that thread stands back.
+    async fn thread_after(span: Duration) -> (String, i32) {
         let began = Instant::now();
         while began.elapsed() < span {
             compute(Duration::from_millis(1)).await;
         }
-        std::thread::current().name().unwrap_or_default().to_owned()
+        this_thread()
+    }
+
+    fn this_thread() -> (String, i32) {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        (name, rustix::process::getpriority_process(None).unwrap())
     }
 
     #[tokio::test]
@@ -159,9 +166,10 @@ mod tests {
     #[tokio::test]
     async fn who_computes_for_long_goes_on_elsewhere() {
         let busy = busy(10);
-        let here = std::thread::current().name().unwrap_or_default().to_owned();
-        assert_eq!(busy.run(thread_after(Duration::ZERO), LONG).await.unwrap(), here);
-        assert_eq!(busy.run(thread_after(Duration::from_millis(30)), LONG).await.unwrap(), "busy");
+        let here = this_thread();
+        assert_eq!(busy.run(thread_after(Duration::ZERO), LONG).await, Ok(here.clone()));
+        let there = ("busy".to_owned(), (here.1 + NICE).min(LEAST));
+        assert_eq!(busy.run(thread_after(Duration::from_millis(30)), LONG).await, Ok(there));
     }
 
     #[tokio::test]
@@ -174,8 +182,9 @@ mod tests {
                 compute(Duration::from_millis(1)).await;
             }
         };
-        let stopped = tokio::time::timeout(Duration::from_millis(20), busy.run(call, LONG)).await;
-        assert!(matches!(stopped, Err(_) | Ok(Ok(()))), "it does not end by itself");
+        let stopped: Result<Result<(), _>, _> =
+            tokio::time::timeout(Duration::from_millis(20), busy.run(call, LONG)).await;
+        assert!(stopped.is_err());
         assert_eq!(tokio::time::timeout(Duration::from_secs(10), end.recv()).await, Ok(None));
     }
 }

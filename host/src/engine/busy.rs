@@ -2,7 +2,7 @@
 //!
 //! A guest gives its thread back at every tick. That keeps the others going, but each of their steps would wait for a tick of a
 //! guest that spins, and a few of those would have all cores. So a call that has computed for `engine.busy_after_ms` goes on on
-//! threads that are there for such calls, `engine.busy_cores` of them, and behind all others for the operating system. Time is
+//! threads that are there for such calls, `engine.busy_cores` of them, to which the operating system prefers all others. Time is
 //! counted while the call is polled: what it waits for, be it a statement or another service, costs it nothing of
 //! `limits.cpu_ms`.
 

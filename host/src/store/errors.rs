@@ -51,6 +51,22 @@ impl Fault {
         }
     }
 
+    /// Of a statement in a call that may write: a server that takes no writes is a standby, and not the statement's fault.
+    pub fn of_write(error: &sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        if code.as_deref() == Some("25006") { Self::of_host(error) } else { Self::of(error) }
+    }
+
+    /// Of what a guest has no part in, such as the way to a connection.
+    pub fn of_host(error: &sqlx::Error) -> Self {
+        match Self::of(error) {
+            Self { kept: StoreError::Broken, .. } => {
+                Self { closes: true, ..Self::host(StoreError::Unavailable(error.to_string())) }
+            }
+            fault => fault,
+        }
+    }
+
     fn guest(told: sql::Error) -> Self {
         Self { kept: StoreError::Broken, told, closes: false }
     }

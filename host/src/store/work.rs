@@ -256,7 +256,9 @@ impl Work {
             Effect::Write | Effect::WriteSerializable => self.write(statement).await,
         };
         outcome.map_err(|failed| match failed {
-            Failed::Statement(error) => self.note(Fault::of(&error)),
+            Failed::Begin(error) => self.note(Fault::of_host(&error)),
+            Failed::Statement(error) if self.is_read() => self.note(Fault::of(&error)),
+            Failed::Statement(error) => self.note(Fault::of_write(&error)),
             Failed::TooMany(text) => {
                 // What is still on its way is not waited for: the connection is closed, and with it the transaction.
                 let told = sql::Error::TooMany(text);
@@ -267,11 +269,11 @@ impl Work {
 
     async fn read<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failed>) -> Result<T, Failed> {
         let database = self.database.as_ref().ok_or(sqlx::Error::PoolClosed)?;
-        let mut lease = database.readers.lease().await?;
+        let mut lease = database.readers.lease().await.map_err(Failed::Begin)?;
         let outcome = statement(lease.connection()?).await;
         let closes = match &outcome {
             Ok(_) => false,
-            Err(Failed::TooMany(_)) => true,
+            Err(Failed::TooMany(_) | Failed::Begin(_)) => true,
             Err(Failed::Statement(error)) => Fault::of(error).closes,
         };
         if !closes {
@@ -286,7 +288,8 @@ impl Work {
     ) -> Result<T, Failed> {
         if self.transaction.is_none() {
             let database = self.database.as_ref().ok_or(sqlx::Error::PoolClosed)?;
-            self.transaction = Some(Transaction::begin(database, self.effect, None).await?);
+            let begun = Transaction::begin(database, self.effect, None).await.map_err(Failed::Begin)?;
+            self.transaction = Some(begun);
         }
         match &mut self.transaction {
             Some(transaction) => statement(transaction.connection()?).await,
@@ -365,6 +368,8 @@ async fn stored(connection: &mut PgConnection, key: &IdempotencyKey) -> Result<K
 
 /// Why a statement has no result.
 enum Failed {
+    /// It was never sent.
+    Begin(sqlx::Error),
     Statement(sqlx::Error),
     /// The result is over a limit; the text names it.
     TooMany(String),

@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 /// A connection that has not sent the head of its next request by then is closed, unless it rests between two.
@@ -98,7 +98,10 @@ fn begin(
     graceful: &GracefulShutdown,
     is_closing: watch::Receiver<bool>,
 ) {
+    let heard = Arc::new(Notify::new());
+    let spoke = heard.clone();
     let service = tower::service_fn(move |mut request: Request<Incoming>| {
+        spoke.notify_one();
         request.extensions_mut().insert(ConnectInfo(peer));
         answer(router.clone(), request, is_closing.clone())
     });
@@ -107,10 +110,19 @@ fn begin(
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_PATIENCE));
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
     let connection = graceful.watch(connection);
+    // The HTTP library counts from the first bytes on.
+    let silent = async move {
+        if tokio::time::timeout(HEAD_PATIENCE, heard.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::spawn(async move {
-        // A client that went away, or that was too slow, is nobody's fault here.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
+        tokio::select! {
+            // A client that went away, or that was too slow, is nobody's fault here.
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = silent => tracing::debug!("a connection was closed: no request came"),
         }
         drop(place);
     });

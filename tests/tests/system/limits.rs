@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use ward_tests::System;
 use ward_tests::clinic::{JOHN, registration, with};
 use ward_tests::load::Load;
@@ -23,6 +25,25 @@ async fn large_headers_are_a_431() {
     let request = rest.request(Method::GET, "/api/patients").header("x-large", &"x".repeat(20_000));
     let answer = request.send().await;
     assert_eq!(answer.status, 431);
+}
+
+#[tokio::test]
+async fn who_says_nothing_keeps_nobody_out() {
+    let system = System::with().set("WARD_HTTP_CONNECTIONS", 8).start().await;
+    let address = system.hosts[0].address();
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // The beginning of a request line, which the beginning of HTTP/2 has as well.
+    silent[0].write_all(b"P").await.unwrap();
+    let mut late = TcpStream::connect(address).await.unwrap();
+    late.write_all(b"GET /healthz HTTP/1.1\r\nhost: ward\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let answered = tokio::time::timeout(Duration::from_secs(60), late.read_to_string(&mut answer)).await;
+    assert!(answered.is_ok() && answer.starts_with("HTTP/1.1 200"), "{answered:?} {answer}");
+    drop(silent);
+    system.end().await;
 }
 
 #[tokio::test]

@@ -54,6 +54,8 @@ pub mod header {
     pub const METHOD: &str = "Ward-Method";
     pub const PATH: &str = "Ward-Path";
     pub const QUERY: &str = "Ward-Query";
+    /// A gateway has let the request in, on behalf of its principal or of nobody. Whoever answers holds that against its own route.
+    pub const ADMITTED: &str = "Ward-Admitted";
     pub const STATUS: &str = "Ward-Status";
     /// Before the name of each HTTP header.
     pub const HTTP_PREFIX: &str = "Http-";

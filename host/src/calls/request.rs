@@ -14,6 +14,8 @@ use crate::engine::Effect;
 use crate::services::Generation;
 use crate::values::{self, Encoding};
 
+/// The message when a gateway let a request in by another version's route, which asks for less; it has a status of its own there.
+pub const NOT_ADMITTED: &str = "the version that answers does not let this caller in";
 /// The messages of the two refusals that are about a key; the gateway gives them a status of their own.
 pub const KEY_IN_USE: &str = "a call with this idempotency key is under way";
 /// How the message begins of a call whose payload is over the service's limit.
@@ -100,6 +102,10 @@ fn http_operation(
     let matched = generation
         .route(method, path)
         .ok_or_else(|| refuse(format!("{} has no route {method} for this path", generation.context.name)))?;
+    let is_admitted = headers.is_some_and(|headers| headers.get(header::ADMITTED).is_some());
+    if is_admitted && !matched.route.access.lets_in(call.principal.as_deref()) {
+        return Err(refuse(NOT_ADMITTED));
+    }
     let request = Request {
         operation: matched.route.operation.clone(),
         method: method.to_owned(),

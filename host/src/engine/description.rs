@@ -6,8 +6,20 @@ use serde_json::Value;
 
 use crate::bindings::exports::ward::component::description as wit;
 use crate::config::{Grants, ServiceName};
+use crate::security::Principal;
 
 pub use wit::{Access, Component as Description, Effect, Route};
+
+impl Access {
+    /// None is somebody without a token.
+    pub fn lets_in(&self, principal: Option<&Principal>) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Authenticated => principal.is_some(),
+            Self::Roles(roles) => principal.is_some_and(|principal| roles.contains(&principal.role)),
+        }
+    }
+}
 
 /// A description that cannot be true, or asks for what is not granted.
 #[derive(Debug, thiserror::Error)]

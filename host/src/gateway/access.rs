@@ -20,7 +20,7 @@ pub fn admit(access: &Access, headers: &HeaderMap, tokens: &Tokens) -> Result<Op
     let principal =
         tokens.verify(token).map_err(|rejected| problem::unauthenticated(format!("Not accepted: {rejected}.")))?;
     match access {
-        Access::Roles(roles) if !roles.contains(&principal.role) => Err(problem::forbidden(&principal.role, roles)),
+        Access::Roles(roles) if !access.lets_in(Some(&principal)) => Err(problem::forbidden(&principal.role, roles)),
         _ => Ok(Some(principal)),
     }
 }

@@ -95,6 +95,7 @@ impl Prepared {
         let mut headers = Headers::new();
         headers.insert(header::METHOD, if *method == Method::HEAD { "GET" } else { method.as_str() });
         headers.insert(header::PATH, uri.path());
+        headers.insert(header::ADMITTED, "gateway");
         if let Some(query) = uri.query() {
             headers.insert(header::QUERY, query);
         }

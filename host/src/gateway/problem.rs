@@ -161,6 +161,9 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
             let detail = format!("The service {service} crashed; everything was rolled back.");
             Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:problem:trapped", detail)
         }
+        FailureKind::Refused if failure.message == request::NOT_ADMITTED => {
+            Problem::new(StatusCode::FORBIDDEN, BLANK, "The version of the service that answers lets fewer callers in.")
+        }
         FailureKind::Refused if failure.message == request::KEY_IN_USE => {
             let detail = "A request with this Idempotency-Key is under way; try again soon.";
             Problem::new(StatusCode::CONFLICT, "urn:ward:problem:key-in-use", detail).retry_after(RETRY_AFTER)

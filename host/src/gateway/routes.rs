@@ -1,12 +1,12 @@
 //! The routes of all services that run, in one table that is swapped as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::documents;
-use crate::engine::Access;
+use crate::engine::{Access, Description};
 use crate::services::Lineup;
 
 /// A route as the gateway sees it.
@@ -29,6 +29,31 @@ pub struct RouteTable {
     pub documents: BTreeMap<String, Arc<str>>,
 }
 
+/// Each path with its methods; what comes first is first, and keeps what both have.
+fn paths<'a>(descriptions: impl Iterator<Item = &'a Description>) -> Vec<(String, BTreeMap<String, Entry>)> {
+    let mut paths: Vec<(String, BTreeMap<String, Entry>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for description in descriptions {
+        let service: Arc<str> = description.name.as_str().into();
+        for route in &description.routes {
+            let entry = Entry {
+                service: service.clone(),
+                operation: format!("{service}.{}", route.operation),
+                access: route.access.clone(),
+                live: route.live,
+            };
+            let place = *places.entry(&route.path).or_insert(paths.len());
+            if place == paths.len() {
+                paths.push((route.path.clone(), BTreeMap::new()));
+            }
+            if let Some((_, methods)) = paths.get_mut(place) {
+                methods.entry(route.method.clone()).or_insert(entry);
+            }
+        }
+    }
+    paths
+}
+
 /// What a path and a method lead to.
 pub enum Found<'a> {
     Entry(&'a Entry),
@@ -40,31 +65,21 @@ pub enum Found<'a> {
 impl RouteTable {
     /// Services were checked against each other when they were taken, so no path and method occurs twice.
     pub fn of(serving: &[Arc<Lineup>], public_url: &str) -> Self {
-        let mut paths: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
-        let mut parsed: Vec<(String, Value)> = Vec::new();
-        for lineup in serving {
-            let description = &lineup.current.plugin.description;
-            let service: Arc<str> = description.name.as_str().into();
-            // A canary's new routes can be tried out; for those that both have, the current one says who may.
-            let routes = lineup.generations().flat_map(|generation| &generation.plugin.description.routes);
-            for route in routes {
-                let entry = Entry {
-                    service: service.clone(),
-                    operation: format!("{service}.{}", route.operation),
-                    access: route.access.clone(),
-                    live: route.live,
-                };
-                paths.entry(route.path.clone()).or_default().entry(route.method.clone()).or_insert(entry);
-            }
-            let document = serde_json::from_str(&description.openapi).unwrap_or_default();
-            parsed.push((description.documentation.clone(), document));
-        }
-        let mut router = matchit::Router::new();
-        for (path, methods) in paths {
+        // A canary's new routes can be tried out; for those that both have, the current one says who may.
+        let canaries = serving.iter().filter_map(|lineup| lineup.canary().map(|canary| &canary.generation));
+        let generations = serving.iter().map(|lineup| &lineup.current).chain(canaries);
+        let mut router: matchit::Router<BTreeMap<String, Entry>> = matchit::Router::new();
+        for (path, methods) in paths(generations.map(|generation| &generation.plugin.description)) {
+            // A canary that calls a parameter otherwise, for example: its calls come by the route of the current one.
             if let Err(error) = router.insert(path.clone(), methods) {
-                tracing::error!(path, %error, "two services have paths that contradict each other; this one is not served");
+                tracing::warn!(path, %error, "a canary's route is not served beside those of the current versions");
             }
         }
+        let parsed = serving.iter().map(|lineup| &lineup.current.plugin.description).map(|description| {
+            let document: Value = serde_json::from_str(&description.openapi).unwrap_or_default();
+            (description.documentation.clone(), document)
+        });
+        let parsed: Vec<(String, Value)> = parsed.collect();
         let dressed = parsed.iter().map(|(name, document)| (name.clone(), documents::dress(document, public_url)));
         let current = serving.iter().map(|lineup| &lineup.current);
         Self {

@@ -28,7 +28,7 @@ impl Away {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Elsewhere => "placed on other hosts (services.NAME.hosts)",
-            Self::NoDatabase => "its database does not answer (database.check_timeout_ms)",
+            Self::NoDatabase => "its database does not answer (database.check.timeout_ms)",
         }
     }
 }

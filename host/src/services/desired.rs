@@ -155,18 +155,19 @@ impl Desired {
         Ok(Self { stable, canary: None, earlier, last: self.last, note })
     }
 
-    /// Without a generation that did not prove itself: its canary ends, or what `fallback` names (else the version before) is
-    /// stable again. None when it is not desired any more, or there is nothing else.
-    pub fn without(&self, generation: u64, fallback: Option<&str>, note: Note) -> Option<Self> {
+    /// Without a generation that did not prove itself: its canary ends, or `fallback` is stable again. None when it is not desired
+    /// any more.
+    pub fn without(&self, generation: u64, fallback: &Version, note: Note) -> Option<Self> {
         if self.canary.as_ref().is_some_and(|canary| canary.version.generation == generation) {
             return Some(Self { canary: None, note, ..self.clone() });
         }
         if self.stable.generation != generation {
             return None;
         }
-        let back = self.earlier.iter().find(|version| fallback.is_none_or(|digest| version.digest == digest))?;
-        let without_canary = Self { canary: None, ..self.clone() };
-        without_canary.go_back(Some(back.generation), note).ok()
+        // What was gone back from is not among the earlier ones, and serves on when what was gone back to is not taken.
+        let place = self.earlier.iter().position(|version| version.digest == fallback.digest);
+        let earlier = self.earlier.get(place.map_or(0, |place| place + 1)..).unwrap_or_default().to_vec();
+        Some(Self { stable: fallback.clone(), canary: None, earlier, last: self.last, note })
     }
 
     fn next(&self, digest: &str, forced: Option<String>) -> Version {
@@ -301,11 +302,21 @@ mod tests {
     #[test]
     fn what_failed_is_taken_out_if_it_is_still_desired() {
         let desired = deployed(&["a", "b", "c"]);
-        assert_eq!(stable(&desired.without(3, None, note()).unwrap()), (2, "b"));
-        assert_eq!(stable(&desired.without(3, Some("a"), note()).unwrap()), (1, "a"));
-        assert_eq!(desired.without(2, None, note()), None);
+        let [second, first] = desired.earlier.as_slice() else { panic!("three were deployed") };
+        let back = desired.without(3, second, note()).unwrap();
+        assert_eq!((stable(&back), back.earlier.as_slice()), ((2, "b"), std::slice::from_ref(first)));
+        assert_eq!(stable(&desired.without(3, first, note()).unwrap()), (1, "a"));
+        assert_eq!(desired.without(2, first, note()), None);
         let canary = desired.try_out("d", 5, None, note()).unwrap();
-        assert_eq!(canary.without(4, None, note()).unwrap().canary, None);
-        assert_eq!(deployed(&["a"]).without(1, None, note()), None);
+        assert_eq!(canary.without(4, second, note()).unwrap().canary, None);
+    }
+
+    #[test]
+    fn what_was_gone_back_from_comes_back_when_the_one_before_is_not_taken() {
+        let desired = deployed(&["a", "b", "c"]);
+        let serving = desired.stable.clone();
+        let gone_back = desired.go_back(Some(2), note()).unwrap();
+        let again = gone_back.without(2, &serving, note()).unwrap();
+        assert_eq!((stable(&again), again.earlier.len()), ((3, "c"), 1));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::desired::Version;
 use super::durations::Durations;
 use super::rates::Rates;
 use crate::capabilities::ServiceContext;
@@ -17,6 +18,8 @@ pub struct Generation {
     /// What its deployment numbered it; see [`super::desired::Version`].
     pub number: u64,
     pub digest: String,
+    /// Why it may break a contract; see [`super::desired::Version`].
+    forced: Option<String>,
     pub plugin: Arc<Plugin>,
     pub context: Arc<ServiceContext>,
     /// What it asks of its database; none without one.
@@ -41,16 +44,16 @@ pub struct Matched<'a> {
 
 impl Generation {
     pub fn new(
-        number: u64,
-        digest: String,
+        version: &Version,
         plugin: Plugin,
         context: Arc<ServiceContext>,
         statements: Option<Arc<Statements>>,
     ) -> Result<Self, matchit::InsertError> {
         let routers = routers(&plugin.description)?;
         Ok(Self {
-            number,
-            digest,
+            number: version.generation,
+            digest: version.digest.clone(),
+            forced: version.forced.clone(),
             plugin: Arc::new(plugin),
             context,
             statements,
@@ -63,6 +66,10 @@ impl Generation {
             over: watch::channel(false).0,
             rates: Rates::new(),
         })
+    }
+
+    pub fn version(&self) -> Version {
+        Version { generation: self.number, digest: self.digest.clone(), forced: self.forced.clone() }
     }
 
     /// The route for a request; parameters are percent-decoded.

@@ -219,7 +219,7 @@ impl Supervisor {
         );
         service.set_standing(revision, State::Refused, reason.as_str());
         self.tell(service, What::Refused, (generation, &version.digest), &reason).await;
-        self.wish_back(service, generation, None, &reason).await;
+        self.wish_back(service, generation, &desired.stable, &reason).await;
     }
 
     async fn tell(&self, service: &Service, what: What, generation: (u64, &str), reason: &str) {
@@ -329,14 +329,14 @@ impl Supervisor {
         service.set_standing(revision, State::Refused, error.to_string());
         let reason = error.to_string();
         if let Some(current) = service.current() {
-            return self.wish_back(service, generation, Some(&current.digest), &reason).await;
+            return self.wish_back(service, generation, &current.version(), &reason).await;
         }
         for earlier in &desired.earlier {
             match self.prepared(service, earlier, revision, wishes).await {
                 Prepared::Ready(before) => {
                     self.serve(service, before, &reason).await;
                     self.announce(service, revision, State::Refused, &reason, wishes).await;
-                    return self.wish_back(service, generation, Some(&earlier.digest), &reason).await;
+                    return self.wish_back(service, generation, earlier, &reason).await;
                 }
                 Prepared::Overtaken => return,
                 Prepared::NotTaken(error) => tracing::error!(digest = earlier.digest, %error, "not taken either"),
@@ -366,12 +366,12 @@ impl Supervisor {
         self.changed.send_replace(());
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
         service.set_standing(service.standing().revision, State::Refused, reason);
-        self.wish_back(service, failed.number, Some(&before.digest), reason).await;
+        self.wish_back(service, failed.number, &before.version(), reason).await;
     }
 
     /// Takes a generation that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
     /// done, a host that starts would begin with it.
-    async fn wish_back(&self, service: &Service, generation: u64, fallback: Option<&str>, reason: &str) {
+    async fn wish_back(&self, service: &Service, generation: u64, fallback: &Version, reason: &str) {
         loop {
             match self.try_to_wish_back(service, generation, fallback, reason).await {
                 Ok(()) => return,
@@ -386,7 +386,7 @@ impl Supervisor {
         &self,
         service: &Service,
         generation: u64,
-        fallback: Option<&str>,
+        fallback: &Version,
         reason: &str,
     ) -> Result<(), RegistryError> {
         let current = self.swapper.desired.get(&service.name).await?;

@@ -1,6 +1,6 @@
 //! From an artifact to a generation that serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub enum NotTaken {
     Compile(#[from] CompileError),
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("its route {0} does not fit beside those of the other services: {1}")]
+    #[error("its route {0} does not fit beside the other routes of the gateway: {1}")]
     RouteTaken(String, String),
     #[error("its routes contradict each other: {0}")]
     Routes(#[from] matchit::InsertError),
@@ -43,8 +43,8 @@ pub enum NotTaken {
     Migrate(#[from] MigrateError),
     #[error("the database cannot be reached: {0}")]
     Database(sqlx::Error),
-    #[error("the store is unavailable: {0}")]
-    Store(String),
+    #[error("its probe could not be run: {0}")]
+    Store(StoreError),
     #[error("its probe failed: {0}")]
     Probe(String),
     #[error("its example data could not be written: {0}")]
@@ -107,7 +107,7 @@ impl Swapper {
         let context = ServiceContext::new(&config, number, &service.host, service.refusals.clone());
         let context = Arc::new(context);
         let statements = service.database.clone().map(|database| Statements::new(database, digest));
-        let generation = Generation::new(number, digest.to_owned(), plugin, context, statements)?;
+        let generation = Generation::new(version, plugin, context, statements)?;
         self.migrate(service, &generation).await?;
         self.probe(service, &generation).await?;
         self.seed(service, &generation).await?;
@@ -151,24 +151,15 @@ impl Swapper {
         lineups.flat_map(|lineup| lineup.generations().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// In one router, as in the gateway: `/a/{x}` of one service and `/a/{y}` of another contradict each other.
     fn check_routes(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
         let others = self.others(service);
-        let mut routers: BTreeMap<&str, matchit::Router<String>> = BTreeMap::new();
-        for other in &others {
-            for route in &other.plugin.description.routes {
-                let router = routers.entry(route.method.as_str()).or_default();
-                // They were taken one by one, so those of the others fit together; a canary repeats its service's.
-                let _ = router.insert(route.path.as_str(), other.context.name.clone());
-            }
-        }
-        for route in &plugin.description.routes {
-            let router = routers.entry(route.method.as_str()).or_default();
-            if let Err(error) = router.insert(route.path.as_str(), service.name.to_string()) {
-                return Err(NotTaken::RouteTaken(format!("{} {}", route.method, route.path), error.to_string()));
-            }
-        }
-        Ok(())
+        let taken = others.iter().flat_map(|other| {
+            let routes = other.plugin.description.routes.iter();
+            routes.map(|route| (other.context.name.as_str(), route.method.as_str(), route.path.as_str()))
+        });
+        let own = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
+        beside(taken, own)
+            .map_err(|((method, path), problem)| NotTaken::RouteTaken(format!("{method} {path}"), problem))
     }
 
     /// Holds what it calls against what is served, and what it serves against what is called.
@@ -215,7 +206,15 @@ impl Swapper {
         match (outcome, store_failed) {
             (Ok(()), _) => Ok(()),
             // That is not the component's fault.
-            (Err(_), Some(StoreError::Unavailable(reason))) => Err(NotTaken::Store(reason)),
+            (
+                Err(_),
+                Some(
+                    failed @ (StoreError::Unavailable(_)
+                    | StoreError::Again(_)
+                    | StoreError::Saturated
+                    | StoreError::Unknown),
+                ),
+            ) => Err(NotTaken::Store(failed)),
             (Err(message), _) => Err(NotTaken::Probe(message)),
         }
     }
@@ -248,7 +247,8 @@ impl Swapper {
         let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
         let (database, seen) = (service.database.clone(), generation.statements.clone());
         let work = Work::new(database, Effect::Write, limits, seen, call.trail.clone());
-        let state = CallState::new(call, generation.context.clone(), service.host.clone(), work);
+        let seed = call.id.clone();
+        let state = CallState::new(call, generation.context.clone(), service.host.clone(), work, seed);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
         let outcome = match returned {
             Ok(Returned::Checked(outcome)) => outcome,
@@ -258,6 +258,33 @@ impl Swapper {
         };
         (outcome, work)
     }
+}
+
+/// Are routes possible beside those that are taken? All paths are in one router, as in the gateway, whatever their methods:
+/// `/a/{x}` and `/a/{y}` contradict each other. An error is the first that is not, and why.
+fn beside<'a>(
+    taken: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+    own: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), ((&'a str, &'a str), String)> {
+    let mut owners: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut paths: BTreeSet<&str> = BTreeSet::new();
+    let mut router = matchit::Router::new();
+    for (owner, method, path) in taken {
+        owners.insert((method, path), owner);
+        // They were taken one by one, so they fit together.
+        if paths.insert(path) {
+            let _ = router.insert(path, ());
+        }
+    }
+    for (method, path) in own {
+        if let Some(owner) = owners.insert((method, path), "itself") {
+            return Err(((method, path), format!("{owner} has it")));
+        }
+        if paths.insert(path) {
+            router.insert(path, ()).map_err(|error| ((method, path), error.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The first function of which a caller and a callee have ideas that do not fit.
@@ -286,4 +313,29 @@ pub(super) async fn drain(service: &Service, old: &Generation, drain_s: u64) {
         );
     }
     old.cut_off();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside a service that has these.
+    fn check(own: &[(&'static str, &'static str)]) -> Result<(), String> {
+        let taken = [("stock", "GET", "/a/{id}"), ("stock", "PUT", "/a/{id}"), ("stock", "GET", "/b")];
+        beside(taken.into_iter(), own.iter().copied())
+            .map_err(|((method, path), why)| format!("{method} {path}: {why}"))
+    }
+
+    #[test]
+    fn routes_fit_beside_others_whatever_their_methods() {
+        assert_eq!(check(&[("POST", "/a/{id}"), ("GET", "/a/{id}/c"), ("POST", "/b")]), Ok(()));
+        assert_eq!(check(&[("PUT", "/a/{id}")]), Err("PUT /a/{id}: stock has it".into()));
+        assert!(check(&[("POST", "/a/{other}")]).is_err_and(|why| why.starts_with("POST /a/{other}: ")));
+    }
+
+    #[test]
+    fn routes_of_one_component_fit_together() {
+        assert!(check(&[("GET", "/c/{id}"), ("PUT", "/c/{key}")]).is_err());
+        assert_eq!(check(&[("GET", "/c"), ("GET", "/c")]), Err("GET /c: itself has it".into()));
+    }
 }

@@ -32,6 +32,11 @@ pub fn before_describing() {
     }
 }
 
+/// Does it let administrators in, and nobody else?
+pub fn is_strict() -> bool {
+    black_box(&MODE).ends_with(b"strict")
+}
+
 pub fn act(request: &Request) -> Response {
     if black_box(&MODE).ends_with(b"traps!") {
         panic();

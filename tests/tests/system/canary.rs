@@ -163,3 +163,22 @@ async fn a_broken_contract_is_refused_unless_it_is_forced() {
     assert_eq!(history(&system, "billing").await[0]["forced"], "patient follows at once");
     system.end_broken();
 }
+
+#[tokio::test]
+async fn a_canary_that_lets_fewer_in_does_not_answer_the_others() {
+    let system = System::with().hostile().set("WARD_HTTP_PIN_GENERATION", true).start().await;
+    let strict = behaving(&std::fs::read(component("hostile")).unwrap(), "strict");
+    let strict = write(system.folder(), "strict", &strict);
+    system.command(&["deploy", "hostile", strict.to_str().unwrap(), "--canary", "50"]).await;
+    let (rest, path) = (system.rest(), "/hostile/read/nothing");
+    for _ in 0..20 {
+        let answer = rest.get(path).await.expect(200);
+        assert_eq!(answer.header("ward-generation"), Some("1"), "it is public there only");
+    }
+    let pinned = rest.request(reqwest::Method::GET, path).header("ward-generation", "2").send().await;
+    assert!(matches!(pinned.status, 403 | 422), "{}", pinned.text());
+    system.command(&["promote", "hostile"]).await;
+    eventually("the routes are the new version's", async || (rest.get(path).await.status == 401).then_some(())).await;
+    system.admin().await.get(path).await.expect(200);
+    system.end().await;
+}

@@ -183,7 +183,7 @@ impl Execution<'_> {
             }
         }
         let call = Call { deadline: self.deadline, trail, ..self.call.clone() };
-        let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work);
+        let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work, self.seed());
         let (outcome, work) = invoke(&self.generation.plugin, state, self.operation.invocation(), self.deadline).await;
         if let Err(crash) = &outcome {
             component.fail(crash.to_string());
@@ -193,6 +193,16 @@ impl Execution<'_> {
             (Ok(returned), Some(work)) => self.conclude(returned, work).await,
             (Err(crash), work) => self.crashed(crash, work).await,
             (Ok(_), None) => self.store_failed(StoreError::Broken),
+        }
+    }
+
+    /// What this call has in common with every other try of the same: its key, or the event and who hears it. Else it is the
+    /// only one.
+    fn seed(&self) -> String {
+        match (self.key, self.operation.consumed()) {
+            (Some(key), _) => key.seed(),
+            (None, Some(Consumed { subscription, event })) => format!("{}/{subscription}/{event}", self.service.name),
+            (None, None) => self.call.id.clone(),
         }
     }
 

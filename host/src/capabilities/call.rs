@@ -89,8 +89,8 @@ struct Outgoing {
 impl Outgoing {
     fn of(state: &mut CallState) -> Self {
         let mut call = state.call.clone();
-        // The same in every re-run of the caller, so that the callee does it once.
-        call.idempotency_key = Some(format!("{}/{}", call.id, state.calls_made));
+        // The same whenever the caller is run again, so that the callee does it once.
+        call.idempotency_key = Some(format!("{}/{}", state.seed, state.calls_made));
         call.id = crate::calls::envelope::new_id();
         // A tenth of the time is left to the caller, to answer something when the callee is too slow.
         call.deadline -= call.remaining() / 10;

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 /// A key that a caller sent with a write, scoped and fingerprinted.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
@@ -19,6 +21,11 @@ impl IdempotencyKey {
             digest: digest([token, function, principal, key].map(str::as_bytes).as_slice()),
             fingerprint: digest(request),
         }
+    }
+
+    /// What the keys of the calls that this one makes begin with. The digest itself is for this service's store alone.
+    pub fn seed(&self) -> String {
+        hex(&digest(&[b"outgoing", &self.digest]))
     }
 
     /// For the advisory lock that tells whether the key is in use now.

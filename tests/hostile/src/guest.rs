@@ -8,7 +8,7 @@ use ward_sdk::ports::StoreError;
 
 use self::bindings::clinic::hostile::acts as other;
 use self::bindings::exports::clinic::hostile::acts::{self, Error};
-use crate::acts::{act, before_describing, named, probe, receive};
+use crate::acts::{act, before_describing, is_strict, named, probe, receive};
 
 mod bindings {
     #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
@@ -43,7 +43,8 @@ impl Described for Hostile {
     fn describe() -> Component {
         before_describing();
         let open = |operation, method, effect| {
-            route(operation, method, &format!("/hostile/{operation}/{{act}}"), effect, Access::Public)
+            let access = if is_strict() { Access::Roles(vec!["ADMIN".to_owned()]) } else { Access::Public };
+            route(operation, method, &format!("/hostile/{operation}/{{act}}"), effect, access)
         };
         Component {
             name: "hostile".to_owned(),
@@ -78,6 +79,10 @@ impl Served for Hostile {
             "hoard-giant" => format!("{:?}", other::hoard(8 << 20).map(|bytes| bytes.len())),
             "call-flood" => format!("{:?}", (0..1000).try_for_each(|_| other::take("").map(drop))),
             "cycle" => format!("{:?}", other::perform("cycle")),
+            "mark-elsewhere-and-fail" => {
+                let done = other::perform("mark");
+                return Response::empty(if matches!(done, Ok(200)) { 409 } else { 500 });
+            }
             name => match name.strip_prefix("call-") {
                 Some(act) => format!("{:?}", other::perform(act)),
                 None => return act(&request),

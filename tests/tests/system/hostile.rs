@@ -1,7 +1,8 @@
 //! A component that misbehaves hurts nobody but its own callers, and each way to fail has a name of its own.
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use ward_tests::artifact::{behaving, write};
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
@@ -95,6 +96,8 @@ async fn a_read_cannot_write_however_it_is_put() {
         "create temp table t (a int)",
         "select lo_create(0)",
         "select query_to_xml('select 1', true, true, '')",
+        "/* /* */ select */ set statement_timeout = 0",
+        "--\rcommit /*\nselect */",
     ] {
         let path = format!("/hostile/read/statement?sql={}", urlencoding(sql));
         let answer = rest.get(&path).await;
@@ -108,6 +111,18 @@ async fn a_read_cannot_write_however_it_is_put() {
 
 fn urlencoding(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn what_a_call_did_elsewhere_is_done_once_however_often_it_is_tried() {
+    let system = system().await;
+    let rest = system.rest();
+    for (key, made) in [("first", 1), ("first", 1), ("second", 2)] {
+        let request = rest.request(Method::POST, "/hostile/write/mark-elsewhere-and-fail");
+        let answer = request.header("idempotency-key", key).send().await;
+        assert_eq!((answer.status, marks(&rest, "").await), (409, json!(made)), "{key}");
+    }
+    system.end_broken();
 }
 
 #[tokio::test]

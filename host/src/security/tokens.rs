@@ -42,7 +42,15 @@ pub struct Tokens {
     config: config::Tokens,
     keys: Arc<KeyRing>,
     validation: Validation,
-    remembered: Mutex<LruCache<String, (Arc<Principal>, u64)>>,
+    remembered: Mutex<LruCache<String, Remembered>>,
+}
+
+/// What a token that was verified is worth, as long as its key is there.
+#[derive(Clone)]
+struct Remembered {
+    kid: String,
+    principal: Arc<Principal>,
+    expires: u64,
 }
 
 impl Tokens {
@@ -75,40 +83,41 @@ impl Tokens {
 
     pub fn verify(&self, token: &str) -> Result<Arc<Principal>, Rejected> {
         let remembered = self.remembered.lock().ok().and_then(|mut cache| cache.get(token).cloned());
-        if let Some((principal, expires)) = remembered {
+        let known = remembered.filter(|known| self.keys.current().verifying.contains_key(&known.kid));
+        if let Some(Remembered { principal, expires, .. }) = known {
             return if clock::now_seconds() < expires { Ok(principal) } else { Err(Rejected::Expired) };
         }
-        let claims = self.check(token)?;
+        let (kid, claims) = self.check(token)?;
         if claims.exp <= clock::now_seconds() {
             return Err(Rejected::Expired);
         }
         let principal = Arc::new(Principal { subject: claims.sub, role: claims.role });
         if let Ok(mut cache) = self.remembered.lock() {
-            cache.put(token.to_owned(), (principal.clone(), claims.exp));
+            let remembered = Remembered { kid, principal: principal.clone(), expires: claims.exp };
+            cache.put(token.to_owned(), remembered);
         }
         Ok(principal)
     }
 
-    fn check(&self, token: &str) -> Result<Claims, Rejected> {
+    /// The claims, and the key that signed them.
+    fn check(&self, token: &str) -> Result<(String, Claims), Rejected> {
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(Rejected::Invalid)?;
         if !self.keys.current().verifying.contains_key(&kid) {
             self.refresh();
         }
         let keys = self.keys.current();
         let key = keys.verifying.get(&kid).ok_or(Rejected::Invalid)?;
-        decode::<Claims>(token, key, &self.validation).map(|data| data.claims).map_err(|error| match error.kind() {
+        let claims = decode::<Claims>(token, key, &self.validation).map(|data| data.claims);
+        let claims = claims.map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => Rejected::Expired,
             _ => Rejected::Invalid,
-        })
+        })?;
+        Ok((kid, claims))
     }
 
     /// Takes note of new and removed keys. A token of a removed key is worth nothing from then on.
     pub fn refresh(&self) {
-        if self.keys.refresh()
-            && let Ok(mut cache) = self.remembered.lock()
-        {
-            cache.clear();
-        }
+        self.keys.refresh();
     }
 
     /// The public keys (RFC 7517).

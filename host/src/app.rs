@@ -188,10 +188,15 @@ impl App {
         );
         for service in self.background.services.all() {
             let limits = &service.config.limits;
-            for (name, bytes) in [("response_bytes", limits.response_bytes), ("call_bytes", limits.call_bytes)] {
+            let sizes = [
+                ("response_bytes", limits.response_bytes),
+                ("call_bytes", limits.call_bytes),
+                ("event_bytes", limits.event_bytes + EVENT_HEADERS),
+            ];
+            for (name, bytes) in sizes {
                 anyhow::ensure!(
                     bytes < payload,
-                    "limits.{name} of {} ({bytes}) does not fit into one NATS message ({payload})",
+                    "limits.{name} of {} ({bytes} with its headers) does not fit into one NATS message ({payload})",
                     service.name
                 );
             }
@@ -210,6 +215,9 @@ impl App {
         Ok(())
     }
 }
+
+/// Room for the headers of an event, most of which are short and Ward's own.
+const EVENT_HEADERS: usize = 4 << 10;
 
 impl App {
     fn announce_trust(&self) {

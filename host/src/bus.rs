@@ -221,9 +221,12 @@ fn servers(urls: &str) -> std::io::Result<Vec<ServerAddr>> {
 
 /// Addresses as they may stand in a log.
 pub fn without_password(urls: &str) -> String {
-    let clean = urls.split(',').map(|url| match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
+    let clean = urls.split(',').map(|url| match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+            format!("{scheme}…@{host}")
+        }
+        None => url.to_owned(),
     });
     clean.collect::<Vec<_>>().join(",")
 }
@@ -251,6 +254,7 @@ mod tests {
         assert_eq!(servers.iter().map(ServerAddr::port).collect::<Vec<_>>(), [4222, 4223]);
         assert_eq!(servers[0].username().zip(servers[0].password()), Some(("host", "secret")));
         assert_eq!(without_password(urls), "nats://…@one:4222, tls://two:4223");
+        assert_eq!(without_password("host:secret@one"), "…@one");
         assert!(super::servers("nats://one:port").is_err());
     }
 }

@@ -121,7 +121,8 @@ pub async fn replace(
 ) -> anyhow::Result<Replaced> {
     let desk = Desk::open(config, service.as_str(), reason).await?;
     let digest = provide(config, &desk.bus, component, None).await?;
-    let order = desk.order(|current| deployed(current, digest.as_str(), None, reason.to_owned())).await?;
+    let change = |current: Option<&Desired>| deployed(current, digest.as_str(), None, reason.to_owned());
+    let order = desk.order(change, Unchanged::Leave).await?;
     let statuses = desk.settled(&order, timeout).await?;
     match refusal(&statuses, &order) {
         None => Ok(Replaced { digest, is_new: order.is_new }),
@@ -168,7 +169,7 @@ impl Desk {
         change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>,
         wait: &Wait,
     ) -> anyhow::Result<()> {
-        let order = self.order(change).await?;
+        let order = self.order(change, Unchanged::SayAgain).await?;
         let (shall_be, already) = if order.is_new { ("shall be", "") } else { ("is at", " already") };
         if wait.format.json {
             output::json(&order.desired)?;
@@ -187,14 +188,19 @@ impl Desk {
         }
     }
 
-    async fn order(&self, change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>) -> anyhow::Result<Order> {
+    async fn order(
+        &self,
+        change: impl FnOnce(Option<&Desired>) -> Result<Desired, Unfit>,
+        unchanged: Unchanged,
+    ) -> anyhow::Result<Order> {
         let current = self.desired.get(&self.service).await?;
         let desired = change(current.desired.as_ref())?;
-        if current.desired.as_ref() == Some(&desired) {
-            return Ok(Order { desired, revision: current.revision, is_new: false });
-        }
-        let revision = self.desired.set(&self.service, &current, &desired).await?;
-        Ok(Order { desired, revision, is_new: true })
+        let is_new = current.desired.as_ref() != Some(&desired);
+        let revision = match unchanged {
+            Unchanged::Leave if !is_new => current.revision,
+            _ => self.desired.set(&self.service, &current, &desired).await?,
+        };
+        Ok(Order { desired, revision, is_new })
     }
 
     /// What the hosts say of the service once all of them have dealt with the order.
@@ -219,6 +225,13 @@ impl Desk {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// What to do where everything is as desired already.
+enum Unchanged {
+    Leave,
+    /// The hosts look at it anew, which lifts a quarantine.
+    SayAgain,
 }
 
 /// A change of what is desired.

@@ -44,7 +44,8 @@ async fn its_callers_are_told_at_once_and_a_deploy_lifts_it() {
     assert!(metrics.contains("ward_quarantined{service=\"hostile\"} 1"), "{metrics}");
     // The others go on.
     admin.get("/api/patients").await.expect(200);
-    deploy_anew(&system).await;
+    let said = system.deploy("hostile", component("hostile")).await;
+    assert!(said.contains("already"), "the same version shall serve: {said}");
     rest.get(NOTHING).await.expect(200);
     assert!(!system.command(&["ps"]).await.contains("quarantine"));
     system.end_broken();

@@ -186,14 +186,26 @@ impl Swapper {
             name: step.name.clone(),
             statements: step.statements.clone(),
         });
-        let lineup = service.lineup();
-        let in_use = lineup.iter().flat_map(|lineup| lineup.held());
-        let in_use = in_use.map(|one| InUse { generation: one.number, digest: one.digest.clone() });
-        let done = migrate(database, &steps.collect::<Vec<_>>(), &in_use.collect::<Vec<_>>(), &self.swap).await?;
+        let in_use = self.in_use(service, generation).await?;
+        let done = migrate(database, &steps.collect::<Vec<_>>(), &in_use, &self.swap).await?;
         if done > 0 {
             tracing::info!(service = service.name.as_str(), steps = done, "migrated the schema");
         }
         Ok(())
+    }
+
+    /// The versions that a migration must leave able to work: those that serve here, and those that may serve on other hosts.
+    async fn in_use(&self, service: &Service, next: &Generation) -> Result<Vec<InUse>, NotTaken> {
+        let desired = self.desired.get(&service.name).await?.desired;
+        let elsewhere = desired.as_ref().and_then(|desired| match desired.stable.digest == next.digest {
+            true => desired.earlier.first(),
+            false => Some(&desired.stable),
+        });
+        let lineup = service.lineup();
+        let here = lineup.iter().flat_map(|lineup| lineup.held()).map(|generation| generation.version());
+        let all = here.chain(elsewhere.cloned()).filter(|version| version.digest != next.digest);
+        let by_digest: BTreeMap<String, u64> = all.map(|version| (version.digest, version.generation)).collect();
+        Ok(by_digest.into_iter().map(|(digest, generation)| InUse { generation, digest }).collect())
     }
 
     /// The component's own check, in a transaction that is rolled back.

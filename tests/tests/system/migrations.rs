@@ -69,6 +69,19 @@ async fn a_host_that_has_just_begun_knows_what_others_have_seen() {
 }
 
 #[tokio::test]
+async fn a_host_that_serves_nothing_yet_breaks_nothing_that_others_may_serve() {
+    let mut system = used().await;
+    system.hosts[0].server.kill();
+    system.command(&["deploy", "hostile", &next(&system, "drops!"), "--no-wait"]).await;
+    system.hosts[0].start_again().await;
+    system.hosts[0].until_ready().await;
+    mark(&system.rest()).await;
+    let history = system.command(&["history", "hostile"]).await;
+    assert!(history.contains("would break generation 1"), "{history}");
+    system.end_broken();
+}
+
+#[tokio::test]
 async fn a_migration_waits_for_a_table_only_for_a_while() {
     let system = System::with().hostile().set("WARD_SWAP_MIGRATION_LOCK_TIMEOUT_MS", 300).start().await;
     mark(&system.rest()).await;

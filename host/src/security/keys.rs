@@ -74,23 +74,19 @@ impl KeyRing {
         self.keys.load_full()
     }
 
-    /// Looks for new and removed keys, at most once a second. True when there were some.
-    pub fn refresh(&self) -> bool {
+    /// Looks for new and removed keys, at most once a second.
+    pub fn refresh(&self) {
         let now = clock::now_seconds();
         if self.looked_at.swap(now, Ordering::Relaxed) == now {
-            return false;
+            return;
         }
         match read(&self.directory) {
             Ok(keys) if keys.names != self.keys.load().names => {
                 tracing::info!(keys = ?keys.names, "signing keys changed");
                 self.keys.store(Arc::new(keys));
-                true
             }
-            Ok(_) => false,
-            Err(error) => {
-                tracing::error!(%error, "keeping the signing keys as they were");
-                false
-            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "keeping the signing keys as they were"),
         }
     }
 }

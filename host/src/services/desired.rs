@@ -226,7 +226,11 @@ impl DesiredState {
     /// What was desired, the earliest first, as far back as the bucket remembers.
     pub async fn history(&self, service: &ServiceName) -> Result<Vec<Desired>, RegistryError> {
         let revisions = self.bucket.history(service.as_str()).await?;
-        Ok(revisions.iter().filter_map(|revised| serde_json::from_slice(&revised.value).ok()).collect())
+        let readable = revisions.iter().filter_map(|revised| serde_json::from_slice(&revised.value).ok());
+        let mut history: Vec<Desired> = readable.collect();
+        // What was only said again.
+        history.dedup();
+        Ok(history)
     }
 
     /// Sets what is desired, if nobody changed it since `current` was read. Returns the new revision.

@@ -46,6 +46,8 @@ async fn its_callers_are_told_at_once_and_a_deploy_lifts_it() {
     admin.get("/api/patients").await.expect(200);
     let said = system.deploy("hostile", component("hostile")).await;
     assert!(said.contains("already"), "the same version shall serve: {said}");
+    let history: Value = serde_json::from_str(&system.command(&["history", "hostile", "--json"]).await).unwrap();
+    assert_eq!(history.as_array().map(Vec::len), Some(1), "and that is no change: {history}");
     rest.get(NOTHING).await.expect(200);
     assert!(!system.command(&["ps"]).await.contains("quarantine"));
     system.end_broken();

@@ -1,13 +1,15 @@
 //! What the machine offers: ports, directories, programs, and how many systems it can bear at once.
 
-use std::net::TcpListener;
+mod port;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use tempfile::TempDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use port::port;
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
@@ -51,20 +53,6 @@ pub fn tool(name: &str, folders: &[PathBuf]) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| panic!("{name} is not installed: ./dev test installs it"))
-}
-
-/// A port that is free, and that nobody is given as the port of an outgoing connection (those begin at 32768), so that
-/// a server may leave it and come back to it.
-pub fn port() -> u16 {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new((std::process::id() % 300) as u16 * 40));
-    loop {
-        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Room for one more system. Half the cores, since each is a database, a broker, a host and the load on them.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Channel, Endpoint};
 
 use super::nats::Nats;
-use super::{eventually, free_port};
+use super::{eventually, port};
 
 pub struct Bridge {
     child: Child,
@@ -39,7 +39,7 @@ impl Bridge {
 
     pub fn start_with(nats: &Nats, profile: &str, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (http, grpc) = (free_port(), free_port());
+        let (http, grpc) = (port(), port());
         let file = directory.path().join("ward.toml");
         let text = format!(
             "profile = {profile:?}\n[nats]\nurl = {:?}\n[bridge]\nlisten = \"127.0.0.1:{http}\"\n\

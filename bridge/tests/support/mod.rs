@@ -6,17 +6,15 @@
 pub mod bridge;
 pub mod kafka;
 pub mod nats;
+#[path = "../../../tests/src/machine/port.rs"]
+mod port;
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
+
+pub use port::port;
 
 /// The longest that a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A port that nobody uses now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Waits until `check` gives something.
 pub async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {

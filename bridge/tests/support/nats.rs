@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use ward_proto::clinic_events::PatientRegistered;
 
-use super::{eventually, free_port};
+use super::{eventually, port};
 
 pub struct Nats {
     child: Child,
@@ -23,7 +23,7 @@ pub struct Nats {
 impl Nats {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = port();
         let child = spawn(port, directory.path());
         let nats = Self { child, port, directory };
         nats.client().await;

@@ -262,7 +262,7 @@ impl Loaded {
             let limits = WorkLimits::of(&self.context.limits, self.context.refusals.clone());
             let work = Work::new(None, Effect::Read, limits, None, trail.clone());
             let call = Call { id: "bench".to_owned(), principal: None, trail, deadline, idempotency_key: None };
-            let state = CallState::new(call, self.context.clone(), self.host.clone(), work, String::new());
+            let state = CallState::new(call, self.context.clone(), self.host.clone(), work, None);
             let (returned, _) = invoke(&self.plugin, state, asked.invocation(), deadline).await;
             let good = match &returned {
                 Ok(Returned::Http(response)) => response.status == 200,

@@ -89,12 +89,18 @@ pub struct CallState {
     pub memory: InstanceMemory,
     logged: log::Logged,
     calls_made: u32,
-    /// What the idempotency keys of its own calls are made of: the same whenever the same is done again.
-    seed: String,
+    /// What the idempotency keys of its own calls begin with, when the call may be tried again under another id.
+    seed: Option<String>,
 }
 
 impl CallState {
-    pub fn new(call: Call, service: Arc<ServiceContext>, host: Arc<HostServices>, work: Work, seed: String) -> Self {
+    pub fn new(
+        call: Call,
+        service: Arc<ServiceContext>,
+        host: Arc<HostServices>,
+        work: Work,
+        seed: Option<String>,
+    ) -> Self {
         let memory = InstanceMemory::new(&service.limits, service.refusals.clone());
         Self { call, service, host, work, memory, logged: log::Logged::default(), calls_made: 0, seed }
     }

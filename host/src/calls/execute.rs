@@ -196,14 +196,13 @@ impl Execution<'_> {
         }
     }
 
-    /// What this call has in common with every other try of the same: its key, or the event and who hears it. Else it is the
-    /// only one.
-    fn seed(&self) -> String {
-        match (self.key, self.operation.consumed()) {
-            (Some(key), _) => key.seed(),
-            (None, Some(Consumed { subscription, event })) => format!("{}/{subscription}/{event}", self.service.name),
-            (None, None) => self.call.id.clone(),
+    /// What this call has in common with every other try of the same: its key, or the event and who hears it.
+    fn seed(&self) -> Option<String> {
+        if let Some(key) = self.key {
+            return Some(key.seed());
         }
+        let Consumed { subscription, event } = self.operation.consumed()?;
+        Some(format!("{}/{subscription}/{event}", self.service.name))
     }
 
     /// Commits what ended well, rolls back what did not.

@@ -90,7 +90,8 @@ impl Outgoing {
     fn of(state: &mut CallState) -> Self {
         let mut call = state.call.clone();
         // The same whenever the caller is run again, so that the callee does it once.
-        call.idempotency_key = Some(format!("{}/{}", state.seed, state.calls_made));
+        let seed = state.seed.as_ref().unwrap_or(&call.id);
+        call.idempotency_key = Some(format!("{seed}/{}", state.calls_made));
         call.id = crate::calls::envelope::new_id();
         // A tenth of the time is left to the caller, to answer something when the callee is too slow.
         call.deadline -= call.remaining() / 10;

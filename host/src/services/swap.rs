@@ -259,8 +259,7 @@ impl Swapper {
         let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
         let (database, seen) = (service.database.clone(), generation.statements.clone());
         let work = Work::new(database, Effect::Write, limits, seen, call.trail.clone());
-        let seed = call.id.clone();
-        let state = CallState::new(call, generation.context.clone(), service.host.clone(), work, seed);
+        let state = CallState::new(call, generation.context.clone(), service.host.clone(), work, None);
         let (returned, work) = invoke(&generation.plugin, state, invocation, deadline).await;
         let outcome = match returned {
             Ok(Returned::Checked(outcome)) => outcome,

@@ -23,6 +23,7 @@ use ward_host::capabilities::{CallState, HostServices, ServiceContext};
 use ward_host::config::{Config, ServiceName};
 use ward_host::engine::{Busy, Compiler, Effect, Engine, Invocation, Plugin, Returned, invoke, pool};
 use ward_host::limits::Refusals;
+use ward_host::memory::Allocator;
 use ward_host::security::{KeyRing, Passwords, Tokens, generate_key};
 use ward_host::store::{Work, WorkLimits};
 use ward_telemetry::Trail;
@@ -31,7 +32,7 @@ use wasmtime::{InstanceAllocationStrategy, Store};
 
 /// As the host has it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 const ROUNDS: usize = 5;
 const LENGTH: Duration = Duration::from_secs(1);

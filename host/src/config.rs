@@ -97,6 +97,7 @@ pub struct Database {
     pub readers: u32,
     pub acquire_timeout_ms: u64,
     pub statement_timeout_ms: u64,
+    pub temp_file_mb: u64,
     pub check: DatabaseCheck,
 }
 

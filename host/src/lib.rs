@@ -19,6 +19,7 @@ pub mod gateway;
 mod hex;
 pub mod limits;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod presence;
 pub mod security;

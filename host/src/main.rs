@@ -17,10 +17,8 @@ const EXIT_CODES: &str = "Exit codes:
   5  too much to do; nothing was done
   6  the component crashed; everything was rolled back";
 
-/// Values of many calls are made and dropped all the time; this is a quarter of the time of a list of 50 records. Without huge
-/// pages (its feature `no_thp`): they make an idle host twice as large, 77 MB instead of 39.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ward_host::memory::Allocator = ward_host::memory::Allocator;
 
 /// Ward, a host for services as WebAssembly components.
 #[derive(Parser)]

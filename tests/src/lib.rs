@@ -41,7 +41,7 @@ use tokio::time::Instant;
 
 pub use rest::Rest;
 pub use serde_json::json;
-pub use system::System;
+pub use system::{Plan, System};
 
 /// Long enough for everything that a healthy system does, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(30);

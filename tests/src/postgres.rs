@@ -31,7 +31,7 @@ impl Postgres {
             "-p",
             &port.to_string(),
         ]);
-        let recipe = Recipe { user, end: Signal::QUIT, ..recipe };
+        let recipe = Recipe { user, memory: Some(memory()), end: Signal::QUIT, ..recipe };
         let mut server = Server::start(recipe);
         let url = url(port, "postgres");
         server.until("takes connections", async || PgConnection::connect(&url).await.is_ok()).await;
@@ -64,6 +64,12 @@ impl Postgres {
 
 fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres:postgres@127.0.0.1:{port}/{database}")
+}
+
+/// The bound that is deployed.
+fn memory() -> u64 {
+    let unit = std::fs::read_to_string(repository().join("deploy/postgres/memory.conf")).unwrap();
+    unit.lines().find_map(|line| line.strip_prefix("LimitDATA=")).unwrap().parse().unwrap()
 }
 
 /// A cluster that was made and never started. Each test copies it, which takes a tenth of the time.

@@ -27,6 +27,8 @@ pub struct Recipe {
     pub directory: PathBuf,
     /// Another user to run as.
     pub user: Option<User>,
+    /// Bytes of private memory that each of its processes may have.
+    pub memory: Option<u64>,
     /// How it ends at once and leaves nothing behind.
     pub end: Signal,
 }
@@ -46,6 +48,7 @@ impl Recipe {
             environment: Vec::new(),
             directory: directory.to_owned(),
             user: None,
+            memory: None,
             end: Signal::KILL,
         }
     }
@@ -67,12 +70,15 @@ impl Recipe {
 
     /// The command, for a program that is run to its end.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = Command::new("prlimit");
+        if let Some(bytes) = self.memory {
+            command.arg(format!("--data={bytes}"));
+        }
         let end = match self.end {
             Signal::QUIT => "QUIT",
             _ => "KILL",
         };
-        command.args(["--pdeathsig", end]);
+        command.args(["--", "setpriv", "--pdeathsig", end]);
         if let Some(user) = &self.user {
             command.args(["--reuid", &user.name, "--regid", &user.group, "--clear-groups"]);
         }

@@ -42,7 +42,20 @@ pub enum Fault {
     Unrouted(String),
     #[error("the name {0:?} is not usable: lower case letters, digits and dashes")]
     Unusable(String),
+    #[error("it describes {found} {what}; at most {most} are possible")]
+    TooMany { what: &'static str, found: usize, most: usize },
+    #[error("it describes a {0} of more than {LONGEST_TEXT} bytes")]
+    TooLong(&'static str),
 }
+
+/// Each route is a metric of its own, and a place in the gateway's router.
+const MOST_ROUTES: usize = 500;
+/// Each subscription is a consumer in NATS.
+const MOST_SUBSCRIPTIONS: usize = 50;
+const MOST_FUNCTIONS: usize = 500;
+const MOST_EVENTS: usize = 200;
+/// Names, versions and paths travel in heartbeats and metrics.
+const LONGEST_TEXT: usize = 200;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
@@ -54,6 +67,7 @@ pub fn check(description: &Description, service: &ServiceName, grants: &Grants) 
     if ServiceName::parse(&description.documentation).is_none() {
         return Err(Fault::Unusable(description.documentation.clone()));
     }
+    check_sizes(description)?;
     unique("route", description.routes.iter().map(|route| format!("{} {}", route.method, route.path)))?;
     unique("operation", description.routes.iter().map(|route| route.operation.clone()))?;
     unique("subscription", description.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
@@ -67,6 +81,27 @@ pub fn check(description: &Description, service: &ServiceName, grants: &Grants) 
         return Err(Fault::Publish(missing.clone(), service.to_string()));
     }
     check_documentation(description)
+}
+
+fn check_sizes(description: &Description) -> Result<(), Fault> {
+    for (what, found, most) in [
+        ("routes", description.routes.len(), MOST_ROUTES),
+        ("functions", description.functions.len(), MOST_FUNCTIONS),
+        ("subscriptions", description.subscriptions.len(), MOST_SUBSCRIPTIONS),
+        ("events", description.publishes.len(), MOST_EVENTS),
+    ] {
+        if found > most {
+            return Err(Fault::TooMany { what, found, most });
+        }
+    }
+    let version = [("version", &description.version)].into_iter();
+    let routes = description.routes.iter().flat_map(|route| [("operation", &route.operation), ("path", &route.path)]);
+    let subscribed = description.subscriptions.iter().flat_map(|subscription| &subscription.event_types);
+    let events = subscribed.chain(&description.publishes).map(|event| ("type of event", event));
+    match version.chain(routes).chain(events).find(|(_, text)| text.len() > LONGEST_TEXT) {
+        Some((what, _)) => Err(Fault::TooLong(what)),
+        None => Ok(()),
+    }
 }
 
 fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<(), Fault> {
@@ -164,6 +199,8 @@ mod tests {
         assert!(fault(|d| d.openapi = "{}".into()).contains("GET /api/x/{id}"));
         assert!(fault(|d| d.routes.clear()).contains("no route"));
         assert!(fault(|d| d.routes[0].method = "get".into()).contains("method"));
+        assert!(fault(|d| d.routes = vec![d.routes[0].clone(); 501]).contains("501 routes; at most 500"));
+        assert!(fault(|d| d.version = "1".repeat(201)).contains("version of more than 200 bytes"));
         assert!(fault(|d| (d.routes[0].live, d.routes[0].effect) = (true, Effect::Write)).contains("live"));
     }
 }

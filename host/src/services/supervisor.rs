@@ -209,7 +209,7 @@ impl Supervisor {
 
     async fn refuse_canary(&self, service: &Arc<Service>, desired: &Desired, revision: u64, error: &NotTaken) {
         let Some(Canary { version, .. }) = &desired.canary else { return };
-        let (generation, reason) = (version.generation, error.to_string());
+        let (generation, reason) = (version.generation, error.reason());
         tracing::error!(
             service = service.name.as_str(),
             generation,
@@ -242,7 +242,7 @@ impl Supervisor {
                 Ok(generation) => return Prepared::Ready(Arc::new(generation)),
                 Err(error) if !error.is_passing() => return Prepared::NotTaken(error),
                 Err(error) => {
-                    if self.wait(service, revision, &error.to_string(), wishes).await {
+                    if self.wait(service, revision, &error.reason(), wishes).await {
                         return Prepared::Overtaken;
                     }
                 }
@@ -324,10 +324,10 @@ impl Supervisor {
     ) {
         let version = &desired.stable;
         let (generation, digest) = (version.generation, version.digest.as_str());
-        tracing::error!(service = service.name.as_str(), generation, digest, %error, "not taken");
-        self.tell(service, What::Refused, (generation, digest), &error.to_string()).await;
-        service.set_standing(revision, State::Refused, error.to_string());
-        let reason = error.to_string();
+        let reason = error.reason();
+        tracing::error!(service = service.name.as_str(), generation, digest, reason, "not taken");
+        self.tell(service, What::Refused, (generation, digest), &reason).await;
+        service.set_standing(revision, State::Refused, reason.as_str());
         if let Some(current) = service.current() {
             return self.wish_back(service, generation, &current.version(), &reason).await;
         }
@@ -339,7 +339,9 @@ impl Supervisor {
                     return self.wish_back(service, generation, earlier, &reason).await;
                 }
                 Prepared::Overtaken => return,
-                Prepared::NotTaken(error) => tracing::error!(digest = earlier.digest, %error, "not taken either"),
+                Prepared::NotTaken(error) => {
+                    tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either");
+                }
             }
         }
         service.set_standing(revision, State::Refused, reason);

@@ -51,7 +51,17 @@ pub enum NotTaken {
     Seed(String),
 }
 
+/// Bytes of a reason that are told: it may quote the component, and goes into the log, the history and a notice.
+const LONGEST_REASON: usize = 4096;
+
 impl NotTaken {
+    /// For operators.
+    pub fn reason(&self) -> String {
+        let mut reason = self.to_string();
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason
+    }
+
     /// Something outside the component is missing, and may come back: no reason to go back to another one.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -101,6 +101,16 @@ impl Fault {
                 closes: true,
                 ..Self::host(StoreError::Again("a statement was prepared before a migration".into()))
             },
+            "53400" => Self::guest(sql::Error::TooMany(format!(
+                "database.temp_file_mb is passed ({code}): sort, group or join less at once"
+            ))),
+            // The memory of one process. What all of them share has another message, and is nobody's fault.
+            "53200" if error.message() == "out of memory" => Self {
+                closes: true,
+                ..Self::guest(sql::Error::TooMany(format!(
+                    "PostgreSQL does not have the memory that the statement needs ({code}): ask for less at once"
+                )))
+            },
             _ => Self::of_class(&code, error.message()),
         }
     }

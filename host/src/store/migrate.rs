@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use super::Database;
 use super::uses::{self, InUse, Needs};
 use crate::config;
+use crate::memory::{TooLarge, bounded};
 
 #[derive(Debug, Clone)]
 pub struct Migration {
@@ -30,10 +31,17 @@ pub enum MigrateError {
          in the version after"
     )]
     Breaks { version: u32, name: String, generation: u64, problem: String },
+    #[error(
+        "migration {version} ({name}) was stopped and rolled back: PostgreSQL answered with more than {} MiB at once; a \
+         migration has no use for answers", MOST_ANSWERED >> 20
+    )]
+    Talkative { version: u32, name: String },
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
 
+/// Bytes that PostgreSQL may answer a migration at once; nobody looks at them.
+const MOST_ANSWERED: usize = 8 << 20;
 /// Any constant will do; the lock is per database.
 const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
 
@@ -79,7 +87,8 @@ async fn run_missing(
     let needs = Needs::of(lock, &mut owner, in_use).await?;
     for migration in missing {
         let (version, name) = (migration.version, &migration.name);
-        let outcome = step(&mut owner, migration, &needs, limits).await;
+        let outcome = bounded(MOST_ANSWERED, step(&mut owner, migration, &needs, limits)).await;
+        let outcome = outcome.map_err(|TooLarge| MigrateError::Talkative { version, name: name.clone() })?;
         let broken = outcome.map_err(|source| MigrateError::Failed { version, name: name.clone(), source })?;
         if let Some((generation, problem)) = broken {
             return Err(MigrateError::Breaks { version, name: name.clone(), generation, problem });

@@ -26,6 +26,14 @@ pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(Strin
     for service in config.all_services() {
         let failed = |source| ProvisionError::Failed { service: service.name.clone(), source };
         roles(&mut admin, config, secret, &service.name).await.map_err(failed)?;
+        if let Err(error) = bound_server(&mut admin, config, &service.name).await {
+            tell(format!(
+                "{}: cannot bound temporary files and the server's log for the component's roles ({error}). A superuser can; \
+                 without it set temp_file_limit and log_min_messages = log for the whole server, or a component may fill the \
+                 disk, and its failed statements are in the log with values that they quote.",
+                service.name
+            ));
+        }
         database(&mut admin, &service.name).await.map_err(failed)?;
         let inside = options.clone().database(service.name.as_str());
         let mut inside = PgConnection::connect_with(&inside).await.map_err(ProvisionError::Unreachable)?;
@@ -81,6 +89,21 @@ async fn roles(
     }
     for role in [Role::Host, Role::Owner] {
         run(admin, format!("grant \"{}\" to current_user", role.name(service))).await?;
+    }
+    Ok(())
+}
+
+/// What a component's statements may leave on the server's disk: so much in temporary files, and nothing in the log. A failed
+/// statement's message quotes values, of any length; the component is told, and the host counts it.
+async fn bound_server(admin: &mut PgConnection, config: &Config, service: &ServiceName) -> sqlx::Result<()> {
+    for role in [Role::Owner, Role::Writer, Role::Reader] {
+        let name = role.name(service);
+        run(admin, format!("alter role \"{name}\" set log_min_messages = log")).await?;
+        // A migration may sort a whole table, for an index.
+        if role != Role::Owner {
+            let limit = config.database.temp_file_mb;
+            run(admin, format!("alter role \"{name}\" set temp_file_limit = '{limit}MB'")).await?;
+        }
     }
     Ok(())
 }

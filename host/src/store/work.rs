@@ -15,6 +15,7 @@ use crate::bindings::ward::store::sql;
 use crate::config::Limits;
 use crate::engine::Effect;
 use crate::limits::{Limit, Refusals};
+use crate::memory::{TooLarge, bounded};
 
 /// An event that the call published; it exists only if the call commits.
 #[derive(Debug, Clone)]
@@ -58,6 +59,16 @@ impl WorkLimits {
     fn refuse(&self, limit: Limit, value: usize, advice: &str) -> String {
         self.refusals.count(limit);
         format!("limits.{} is {value} {}: {advice}", limit.name(), limit.unit())
+    }
+
+    fn too_large(&self) -> Failed {
+        Failed::TooMany(self.refuse(Limit::ResultBytes, self.result_bytes, "ask for less"))
+    }
+
+    /// Bytes that may be asked for at once while an answer is read. No result within the limit asks for more: the buffers of
+    /// sqlx double as they grow, and are doubled again for what is read next.
+    fn message_bytes(&self) -> usize {
+        self.result_bytes.saturating_mul(4)
     }
 }
 
@@ -152,10 +163,12 @@ impl Work {
     pub async fn execute(&mut self, text: String, parameters: Vec<sql::Value>) -> Result<u64, sql::Error> {
         self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
+        let limits = self.limits.clone();
         let mut span = self.span(&text);
         let executed = async |connection: &mut PgConnection| {
             let query = sqlx::query_with(AssertSqlSafe(text), arguments);
-            connection.execute(query).await.map_err(Failed::Statement)
+            let done = bounded(limits.message_bytes(), connection.execute(query)).await;
+            done.map_err(|TooLarge| limits.too_large())?.map_err(Failed::Statement)
         };
         let done = self.run(executed).await;
         noted(&mut span, &done);
@@ -391,15 +404,16 @@ async fn fetch(
     let mut stream = connection.fetch(sqlx::query_with(AssertSqlSafe(text), arguments));
     let mut rows: Vec<PgRow> = Vec::new();
     let mut bytes = 0;
-    while let Some(row) = stream.try_next().await? {
+    loop {
+        let next = bounded(limits.message_bytes(), stream.try_next()).await;
+        let Some(row) = next.map_err(|TooLarge| limits.too_large())?? else { return Ok(rows) };
         bytes += values::size(&row);
         if rows.len() == limits.rows {
             return Err(Failed::TooMany(limits.refuse(Limit::Rows, limits.rows, "ask for a page")));
         }
         if bytes > limits.result_bytes {
-            return Err(Failed::TooMany(limits.refuse(Limit::ResultBytes, limits.result_bytes, "ask for less")));
+            return Err(limits.too_large());
         }
         rows.push(row);
     }
-    Ok(rows)
 }

@@ -70,6 +70,18 @@ pub fn act(request: &Request) -> Response {
         "statement-giant" => sql::query(&format!("select 1 -- {}", "x".repeat(100_000)), params![]).map(|_| 0),
         "parameter-giant" => sql::query("select length($1)", params!["x".repeat(2 << 20)]).map(|_| 0),
         "result-giant" => sql::query("select repeat('x', 10000000)", params![]).map(|_| 0),
+        "row-fits" => row_fits(),
+        "row-giant" => sql::query("select repeat('x', 30000000)", params![]).map(|_| 0),
+        "row-monster" => sql::query("select repeat('x', 1000000000)", params![]).map(|_| 0),
+        "row-unread" => sql::execute("select repeat('x', 30000000)", params![]).map(|_| 0),
+        "error-giant" => sql::query("select cast(repeat('x', 20000000) as int)", params![]).map(|_| 0),
+        "heap" => {
+            sql::query("select length(string_agg(repeat('x', 100000), '')) from generate_series(1, 5000)", params![])
+                .map(|_| 0)
+        }
+        "spill" => {
+            sql::query("select count(distinct i::text) from generate_series(1, 10000000) i", params![]).map(|_| 0)
+        }
         "rows" => sql::query("select generate_series(1, 100000)", params![]).map(|_| 0),
         "event-giant" => publish("hostile.happened", "a".to_owned(), 1, &vec![0_u8; 1 << 20]).map(|()| 0),
         "event-flood" => event_flood(),
@@ -143,6 +155,15 @@ fn read_then_mark(name: &str) -> Result<i64, StoreError> {
     let before = entries()?;
     sql::execute("insert into entry (name) values ($1)", params![name.to_owned()])?;
     Ok(before)
+}
+
+/// Results of a MiB, again and again on the same connection: in one row, and in many.
+fn row_fits() -> Result<i64, StoreError> {
+    for rows in [1, 2, 64, 1, 3, 1] {
+        let statement = "select repeat('x', $1) from generate_series(1, $2)";
+        sql::query(statement, params![(1 << 20) / rows, rows])?;
+    }
+    Ok(0)
 }
 
 /// Breaks a rule, and keeps quiet about it.

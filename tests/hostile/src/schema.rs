@@ -6,12 +6,13 @@ use std::hint::black_box;
 /// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
 static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
     ("demand", "alter table entry add column author text not null"),
     ("fails!", "insert into mark (name, count) values ('bad', -1)"),
+    ("floods", "select repeat('x', 30000000)"),
     ("adds-a", "alter table mark add column author text not null default ''"),
 ];
 

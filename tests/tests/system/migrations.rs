@@ -51,6 +51,8 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
     let output = system.try_command(&["deploy", "hostile", &next(&system, "fails!")]).await;
     assert!(said(&output).contains("violates check constraint"), "{}", said(&output));
     mark(&system.rest()).await;
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "floods")]).await;
+    assert!(said(&output).contains("answered with more than 8 MiB at once"), "{}", said(&output));
     // What the version that serves can live with is done.
     system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
     mark(&system.rest()).await;

@@ -1,16 +1,17 @@
 //! What hostile components try, numbered: each beside healthy traffic, each with the end that it must have. None of them ends
 //! the host, fails a healthy request, leaves something for a later call, or keeps memory.
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use ward_tests::artifact::{self, Fault};
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
 use ward_tests::machine::component;
 use ward_tests::rest::{Answer, Rest};
-use ward_tests::{System, eventually, malformed};
+use ward_tests::{Plan, System, eventually, malformed};
 
 /// Number, name of the act, what it tries, and how it must end: the status, and a word of the answer.
-const CALLS: [(u32, &str, &str, u16, &str); 27] = [
+const CALLS: [(u32, &str, &str, u16, &str); 33] = [
     (1, "spin", "an endless loop", 502, "trapped"),
     (2, "recursion", "endless recursion", 502, "trapped"),
     (3, "memory", "all memory there is", 502, "trapped"),
@@ -38,6 +39,12 @@ const CALLS: [(u32, &str, &str, u16, &str); 27] = [
     (25, "cycle", "a call that calls itself", 200, "Err("),
     (26, "mark-and-panic", "a write, and then a panic", 502, "trapped"),
     (27, "mark-and-swallow", "a success after a failed statement", 503, "failed"),
+    (85, "row-giant", "a row of 30 MB", 500, "limits.result_bytes"),
+    (86, "row-unread", "a row of 30 MB that it does not look at", 500, "limits.result_bytes"),
+    (87, "row-monster", "a row of a gigabyte", 500, "memory that the statement needs"),
+    (88, "heap", "500 MB in PostgreSQL's memory", 500, "memory that the statement needs"),
+    (89, "spill", "more than there is room for in temporary files", 500, "database.temp_file_mb"),
+    (90, "row-fits", "results that are just within the limit", 200, "0"),
 ];
 
 /// The limits that the calls meet, by the label of their metric.
@@ -129,17 +136,21 @@ fn artifacts() -> Vec<(u32, &'static str, Vec<u8>)> {
 
 /// A system whose limits are reached soon; whose quarantine is not, since each act is to be seen.
 async fn system() -> System {
+    plan().start().await
+}
+
+fn plan() -> Plan {
     System::with()
         .hostile()
         .set("WARD_LIMITS_CPU_MS", 500)
         .set("WARD_LIMITS_STATEMENTS", 20)
         .set("WARD_LIMITS_ROWS", 500)
         .set("WARD_LIMITS_CALLS", 5)
+        .set("WARD_LIMITS_RESULT_BYTES", 1 << 20)
+        .set("WARD_DATABASE_TEMP_FILE_MB", 16)
         .set("WARD_QUARANTINE_CRASHES", 100_000)
         .set("WARD_ENGINE_COMPILE_TIMEOUT_S", 4)
         .set("WARD_ENGINE_COMPILE_MEMORY_MB", 600)
-        .start()
-        .await
 }
 
 /// Requests of others, which must not notice anything.
@@ -164,11 +175,19 @@ async fn write_act(rest: &Rest, act: &str) -> Answer {
     rest.post(&format!("/hostile/write/{act}"), Value::Null).await
 }
 
-/// Resident memory of the host.
-fn memory(system: &System) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", system.hosts[0].server.id().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Resident memory of the host in kB: now (`VmRSS`), or the most there was (`VmHWM`).
+fn memory(system: &System, which: &str) -> u64 {
+    let status = std::fs::read_to_string(of_host(system, "status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn of_host(system: &System, file: &str) -> String {
+    format!("/proc/{}/{file}", system.hosts[0].server.id().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,12 +204,12 @@ async fn no_act_of_a_component_harms_another_or_stays_behind() {
         }
         write_act(&rest, "canary-write").await.expect(200);
         assert_eq!(rest.get("/hostile/read/canary-read").await.expect(200).json(), 0);
-        rounds.push(memory(&system));
+        rounds.push(memory(&system, "VmRSS"));
     }
     // The first round has touched what the host keeps for later calls; what a later one took comes back.
     let most = rounds[0].max(rounds[1]) / 10 * 11;
     let back = format!("memory is back below {most} kB; after each round it was {rounds:?} kB");
-    eventually(&back, async || (memory(&system) <= most).then_some(())).await;
+    eventually(&back, async || (memory(&system, "VmRSS") <= most).then_some(())).await;
     let metrics = rest.get("/metrics").await.expect(200).text();
     for limit in COUNTED {
         let counts = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
@@ -203,12 +222,58 @@ async fn no_act_of_a_component_harms_another_or_stays_behind() {
     system.end_broken();
 }
 
+/// As many at once as there are connections: neither the host nor PostgreSQL holds what they ask for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_row_takes_the_memory_of_others() {
+    let system = plan().limits("hostile", "concurrency = 24\nmemory_mb = 16").start().await;
+    let (rest, load) = (system.rest(), healthy(&system).await);
+    let database = system.database("hostile").await;
+    let began = async || -> i64 {
+        // When a process of it dies, all others end, and a new checkpointer begins.
+        let statement = "select pid::bigint from pg_stat_activity where backend_type = 'checkpointer'";
+        sqlx::query_scalar(statement).fetch_one(&database).await.unwrap()
+    };
+    let (before, began_before) = (memory(&system, "VmRSS"), began().await);
+    // From now on the most that there was counts anew.
+    std::fs::write(of_host(&system, "clear_refs"), "5").unwrap();
+    for act in ["row-giant", "row-unread", "error-giant", "row-monster", "heap", "spill"] {
+        let (read, write) = (format!("/hostile/read/{act}"), format!("/hostile/write/{act}"));
+        let reads = join_all((0..16).map(|_| rest.get(&read)));
+        let writes = join_all((0..8).map(|_| rest.post(&write, Value::Null)));
+        let (reads, writes) = tokio::join!(reads, writes);
+        for answer in reads.iter().chain(&writes) {
+            // Too large, too much at once, or too late: all of it hits these callers alone.
+            assert!((500..505).contains(&answer.status), "{act}: {}", answer.text());
+        }
+    }
+    let most = memory(&system, "VmHWM");
+    assert!(most < before + 400_000, "the host had {before} kB, and then up to {most} kB");
+    assert_eq!(began().await, began_before, "PostgreSQL did not start anew");
+    nobody_noticed(load).await;
+    system.end_broken();
+}
+
+/// PostgreSQL's messages quote values; what a component's statements ask for is nobody's business there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_failed_statement_is_in_the_log_of_the_database() {
+    let system = system().await;
+    let rest = system.rest();
+    let path = format!("statement?sql={}", percent("select cast('Mabel-' || 'Grey' as int)"));
+    rest.get(&format!("/hostile/read/{path}")).await.expect(400);
+    write_act(&rest, &path).await.expect(400);
+    let text = write_act(&rest, "error-giant").await.text();
+    assert!(!text.contains("xxx"), "{text}");
+    let log = system.postgres.server.log();
+    assert!(!log.contains("Mabel-Grey") && !log.contains("xxx"), "{log}");
+    system.end_broken();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_statement_leaves_its_call() {
     let system = system().await;
     let (rest, load) = (system.rest(), healthy(&system).await);
     for (number, sql) in STATEMENTS {
-        let path = format!("statement?sql={}", sql.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>());
+        let path = format!("statement?sql={}", percent(sql));
         for answer in [rest.get(&format!("/hostile/read/{path}")).await, write_act(&rest, &path).await] {
             assert_eq!(answer.status, 400, "{number} {sql}: {}", answer.text());
         }

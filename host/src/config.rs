@@ -137,6 +137,7 @@ pub struct Http {
     pub body_bytes: usize,
     pub header_bytes: usize,
     pub connections: usize,
+    pub idle_ms: u64,
     pub timeout_ms: u64,
     pub concurrency: usize,
     pub rate_per_s: u32,

@@ -7,6 +7,7 @@
 //! Each step has its refusal with a status of its own, always as problem+json (`problem`). The way of a request is [`forward`].
 
 mod access;
+mod activity;
 mod documents;
 mod exchange;
 mod forward;
@@ -40,6 +41,7 @@ use crate::metrics::Metrics;
 use crate::security::Tokens;
 use crate::services::{Service, Services};
 use limits::RateLimit;
+use server::Bounds;
 
 /// What every request needs.
 pub struct Gateway {
@@ -125,13 +127,14 @@ impl Gateway {
 
     /// Serves until `shutdown` ends, then finishes what is under way, at most for `drain`.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, drain: Duration, shutdown: impl Future<Output = ()>) {
-        let connections = self.config.connections;
+        let bounds =
+            Bounds { connections: self.config.connections, idle: Duration::from_millis(self.config.idle_ms), drain };
         let (gateway, is_closing) = (self.clone(), self.closing.subscribe());
         let closing = async move {
             shutdown.await;
             gateway.closing.send_replace(true);
         };
-        server::serve(listener, router(self), connections, drain, closing, is_closing).await;
+        server::serve(listener, router(self), bounds, closing, is_closing).await;
     }
 }
 

@@ -40,6 +40,7 @@ mod tests {
         config::Http {
             body_bytes: 1,
             header_bytes: 1,
+            idle_ms: 1,
             connections: 1,
             timeout_ms: 1,
             concurrency: 1,

@@ -1,6 +1,8 @@
-//! The listener: connections, bounded in number and in the time that they may take to say what they want.
+//! The listener: connections, bounded in number, in the time that they may take to say what they want, and in that for which
+//! they keep a place without a use for it ([`super::activity`]).
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,39 +15,66 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
-/// A connection that has not sent the head of its next request by then is closed, unless it rests between two.
+use super::activity::{self, Activity};
+
+/// A connection on which the head of a request is not complete by then, counted from its first bytes, is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long connections that rest may still be used, each for one more request. Closing them at once would meet requests that are
 /// on their way.
 const LINGER: Duration = Duration::from_millis(500);
+/// When no place is free for so long, connections that rest are closed.
+const CROWDED: Duration = Duration::from_millis(100);
 /// The pause after an accept that failed, for want of file descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` ends, then finishes what is under way, at most for `drain`.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub connections: usize,
+    /// For how long a connection may rest.
+    pub idle: Duration,
+    /// For how long what is under way may go on at the end.
+    pub drain: Duration,
+}
+
+/// Serves until `shutdown` ends, then finishes what is under way.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    connections: usize,
-    drain: Duration,
+    bounds: Bounds,
     shutdown: impl Future<Output = ()>,
     is_closing: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(connections));
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let crowded = Arc::new(Notify::new());
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &crowded) => accepted,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer, place)) => begin(stream, peer, place, router.clone(), &graceful, is_closing.clone()),
+            Ok((stream, peer, place)) => {
+                let (activity, crowded) = (Activity::new(), crowded.clone());
+                let connection = connect(stream, peer, router.clone(), activity.clone(), is_closing.clone());
+                let connection = graceful.watch(connection);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        // A client that went away, or that was too slow, is nobody's fault here.
+                        ended = connection => if let Err(error) = ended {
+                            tracing::debug!(%error, "a connection ended early");
+                        },
+                        () = activity.rested(bounds.idle, &crowded) => tracing::debug!("a connection was closed: it rested"),
+                    }
+                    drop(place);
+                });
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -58,7 +87,7 @@ pub async fn serve(
     while graceful.count() > 0 && Instant::now() < end {
         tokio::time::sleep(LINGER / 20).await;
     }
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(bounds.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were open for longer than the gateway waits; they are cut off");
     }
 }
@@ -82,48 +111,39 @@ async fn answer(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    crowded: &Notify,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let place = loop {
+        match tokio::time::timeout(CROWDED, places.clone().acquire_owned()).await {
+            Ok(place) => break place.map_err(std::io::Error::other)?,
+            Err(_) => crowded.notify_waiters(),
+        }
+    };
     let (stream, peer) = listener.accept().await?;
     // Small answers must not wait for more.
     stream.set_nodelay(true)?;
     Ok((stream, peer, place))
 }
 
-fn begin(
+fn connect(
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
     router: Router,
-    graceful: &GracefulShutdown,
+    activity: Arc<Activity>,
     is_closing: watch::Receiver<bool>,
-) {
-    let heard = Arc::new(Notify::new());
-    let spoke = heard.clone();
+) -> impl GracefulConnection<Error = Box<dyn Error + Send + Sync>> + Send {
     let service = tower::service_fn(move |mut request: Request<Incoming>| {
-        spoke.notify_one();
+        let (under_way, activity) = (activity.begin(), activity.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
-        answer(router.clone(), request, is_closing.clone())
+        let answer = answer(router.clone(), request, is_closing.clone());
+        async move {
+            let answer = answer.await.map(|answer| answer.map(|body| activity::watched(body, &activity)));
+            drop(under_way);
+            answer
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_PATIENCE));
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    let connection = graceful.watch(connection);
-    // The HTTP library counts from the first bytes on.
-    let silent = async move {
-        if tokio::time::timeout(HEAD_PATIENCE, heard.notified()).await.is_ok() {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::spawn(async move {
-        tokio::select! {
-            // A client that went away, or that was too slow, is nobody's fault here.
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            },
-            () = silent => tracing::debug!("a connection was closed: no request came"),
-        }
-        drop(place);
-    });
+    builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned()
 }

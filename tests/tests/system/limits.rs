@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use ward_tests::System;
-use ward_tests::clinic::{JOHN, registration, with};
+use ward_tests::clinic::{JOHN, register, registration, with};
 use ward_tests::load::Load;
 use ward_tests::rest::Rest;
 
@@ -27,22 +27,49 @@ async fn large_headers_are_a_431() {
     assert_eq!(answer.status, 431);
 }
 
-#[tokio::test]
-async fn who_says_nothing_keeps_nobody_out() {
-    let system = System::with().set("WARD_HTTP_CONNECTIONS", 8).start().await;
-    let address = system.hosts[0].address();
-    let mut silent = Vec::new();
-    for _ in 0..8 {
-        silent.push(TcpStream::connect(address).await.unwrap());
+/// Sends each its own first bytes, on as many connections; whoever comes after them is served.
+async fn keep_nobody_out(system: &System, first_bytes: &[&str]) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for bytes in first_bytes {
+        let mut connection = TcpStream::connect(system.hosts[0].address()).await.unwrap();
+        connection.write_all(bytes.as_bytes()).await.unwrap();
+        all.push(connection);
     }
-    // The beginning of a request line, which the beginning of HTTP/2 has as well.
-    silent[0].write_all(b"P").await.unwrap();
-    let mut late = TcpStream::connect(address).await.unwrap();
+    let mut late = TcpStream::connect(system.hosts[0].address()).await.unwrap();
     late.write_all(b"GET /healthz HTTP/1.1\r\nhost: ward\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
-    let answered = tokio::time::timeout(Duration::from_secs(60), late.read_to_string(&mut answer)).await;
+    let answered = tokio::time::timeout(Duration::from_secs(30), late.read_to_string(&mut answer)).await;
     assert!(answered.is_ok() && answer.starts_with("HTTP/1.1 200"), "{answered:?} {answer}");
-    drop(silent);
+    all
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: ward\r\n\r\n")
+}
+
+#[tokio::test]
+async fn who_does_nothing_keeps_nobody_out() {
+    let system = System::with().set("WARD_HTTP_CONNECTIONS", 4).start().await;
+    // Silent; in the middle of a request line, as HTTP/2 begins as well; with an answer and no further request; with one that is not read.
+    keep_nobody_out(&system, &["", "P", &get("/healthz"), &get("/docs/swagger-ui-bundle.js")]).await;
+    system.end().await;
+}
+
+#[tokio::test]
+async fn who_watches_keeps_the_place() {
+    let system = System::with().set("WARD_HTTP_CONNECTIONS", 2).start().await;
+    let token = system.admin().await.token().unwrap().to_owned();
+    let live = "GET /api/analytics/live HTTP/1.1\r\nhost: ward\r\nauthorization: Bearer ";
+    let mut live = keep_nobody_out(&system, &[&format!("{live}{token}\r\n\r\n"), &get("/healthz")]).await.remove(0);
+    register(&system.admin().await).await;
+    let mut seen = String::new();
+    while seen.matches("data:").count() < 2 {
+        let mut bytes = vec![0; 65536];
+        let read = tokio::time::timeout(Duration::from_secs(30), live.read(&mut bytes)).await.unwrap().unwrap();
+        assert!(read > 0, "the stream was closed: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    drop(live);
     system.end().await;
 }
 

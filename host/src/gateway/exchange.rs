@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header as http};
 use axum::response::Response;
-use ward_proto::call::{FailureKind, header};
+use ward_proto::call::header;
 
 use super::Gateway;
 use super::problem::{self, Problem};
@@ -80,11 +80,9 @@ impl Prepared {
         let call = &self.call;
         gateway.client.call(call, service, "http", "handle", self.headers(), body).await.map_err(|failure| {
             tracing::warn!(call = call.id, service, %failure, "a request failed");
-            match failure.kind {
-                FailureKind::Refused if self.pinned.is_some() => {
-                    problem::pinned_elsewhere(&failure.message).of_call(&call.id)
-                }
-                _ => problem::of_failure(&failure, service, &call.id),
+            match self.pinned {
+                Some(_) => problem::of_pinned_failure(&failure, service, &call.id),
+                None => problem::of_failure(&failure, service, &call.id),
             }
         })
     }

@@ -128,9 +128,15 @@ pub fn malformed(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, BLANK, detail)
 }
 
-/// The generation that the request wants does not answer it.
-pub fn pinned_elsewhere(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, BLANK, detail)
+/// A call that one generation alone may answer. What that one refuses no other is asked, and the client can change it.
+pub fn of_pinned_failure(failure: &Failure, service: &str, call: &str) -> Problem {
+    let problem = of_failure(failure, service, call);
+    match problem.status {
+        StatusCode::BAD_GATEWAY | StatusCode::FORBIDDEN if failure.kind == FailureKind::Refused => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, BLANK, failure.message.as_str()).of_call(call)
+        }
+        _ => problem,
+    }
 }
 
 /// A call that the service did not answer.
@@ -182,4 +188,23 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
         }
     };
     problem.of_call(call)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_generation_refuses_is_the_clients_to_change() {
+        for (message, pinned, not) in [
+            (request::KEY_IN_USE, 409, 409),
+            (request::TOO_LARGE, 413, 413),
+            (request::NOT_ADMITTED, 422, 403),
+            ("generation 3 of x does not serve; 4 does", 422, 502),
+        ] {
+            let failure = Failure::new(FailureKind::Refused, message);
+            assert_eq!(of_pinned_failure(&failure, "x", "c").status, pinned, "{message}");
+            assert_eq!(of_failure(&failure, "x", "c").status, not, "{message}");
+        }
+    }
 }

@@ -64,7 +64,13 @@ impl App {
 
         let (find, findings) = mpsc::unbounded_channel();
         let secret = RoleSecret::read(&config.database.secret_file)?;
-        let opener = Opener { config: config.clone(), secret, host: host_services, findings: find };
+        let opener = Opener {
+            config: config.clone(),
+            secret,
+            host: host_services,
+            findings: find,
+            max_payload: bus.max_payload(),
+        };
         let (services, news) = Services::new();
         let services = Arc::new(services);
         for service in &config.services {
@@ -82,6 +88,7 @@ impl App {
         let compiler = Compiler::new(engine.clone(), &config.engine, &config.host.cache_dir, executable)?;
         let wakes = Arc::new(Wakes::new(bus.clone(), host.clone()));
         let (changed_sender, changed) = watch::channel(());
+        let presence = Arc::new(Presence::new(bus.clone(), host.clone(), config.host.labels.clone()));
         let supervisor = Arc::new(Supervisor {
             host: host.clone(),
             openings: Arc::new(opener),
@@ -97,9 +104,9 @@ impl App {
             workers: Workers::new(bus.clone(), host.clone(), config.calls.clone(), recorder.clone()),
             consumers: Arc::new(Consumers::new(bus.clone(), config.events.clone(), recorder.clone())),
             notices: Notices { bus: bus.clone(), host: host.clone() },
+            presence: presence.clone(),
             changed: changed_sender,
         });
-        let presence = Arc::new(Presence::new(bus.clone(), host.clone(), config.host.labels.clone()));
         let metrics = Arc::new(Metrics::new(&recorder));
         let gateway = Gateway::new(Parts {
             config: config.http.clone(),
@@ -177,7 +184,7 @@ impl App {
         Ok(())
     }
 
-    /// A request and a response must each fit one message.
+    /// A request must fit one message.
     fn check_sizes(&self) -> anyhow::Result<()> {
         let payload = self.background.bus.max_payload();
         let request = self.background.config.http.body_bytes + self.background.config.http.header_bytes * 2;
@@ -186,21 +193,6 @@ impl App {
             "http.body_bytes and twice http.header_bytes ({request}) do not fit into one NATS message ({payload}): \
              lower them, or raise max_payload in the server's configuration"
         );
-        for service in self.background.services.all() {
-            let limits = &service.config.limits;
-            let sizes = [
-                ("response_bytes", limits.response_bytes),
-                ("call_bytes", limits.call_bytes),
-                ("event_bytes", limits.event_bytes + EVENT_HEADERS),
-            ];
-            for (name, bytes) in sizes {
-                anyhow::ensure!(
-                    bytes < payload,
-                    "limits.{name} of {} ({bytes} with its headers) does not fit into one NATS message ({payload})",
-                    service.name
-                );
-            }
-        }
         Ok(())
     }
 
@@ -215,9 +207,6 @@ impl App {
         Ok(())
     }
 }
-
-/// Room for the headers of an event, most of which are short and Ward's own.
-const EVENT_HEADERS: usize = 4 << 10;
 
 impl App {
     fn announce_trust(&self) {

@@ -97,6 +97,12 @@ impl Presence {
         self.changed.subscribe()
     }
 
+    /// Does another host offer a service? Waits until everybody has had the time to say so.
+    pub async fn is_offered_elsewhere(&self, service: &str) -> bool {
+        tokio::time::sleep((HEARTBEAT * 2).saturating_sub(self.began.elapsed())).await;
+        self.others().0.values().any(|(announcement, _)| announcement.offers.contains(service))
+    }
+
     /// Has everybody had the time to say that they are there?
     pub fn is_settled(&self) -> bool {
         self.began.elapsed() > HEARTBEAT * 2

@@ -15,7 +15,7 @@ use ward_proto::call::header;
 use ward_telemetry::{Hop, Open, Recorder};
 
 use super::message;
-use crate::bus::Bus;
+use crate::bus::{Bus, StreamError};
 use crate::config;
 use crate::metrics::Metrics;
 use crate::services::Service;
@@ -34,8 +34,8 @@ pub struct Relay {
 enum Interrupted {
     #[error("the outbox cannot be read: {0}")]
     Store(#[from] sqlx::Error),
-    #[error("{0} of {1} events could not be stored in the stream")]
-    Stream(usize, usize),
+    #[error("{missing} of {sent} events could not be stored in the stream: {first}")]
+    Stream { missing: usize, sent: usize, first: StreamError },
 }
 
 impl Relay {
@@ -69,17 +69,18 @@ impl Relay {
                 continue;
             }
             let flight = first_of_each_subject(oldest);
-            let delivered = self.send(&flight).await;
+            let (delivered, failed) = self.send(&flight).await;
             outbox.delivered(&delivered).await?;
             self.metrics.relayed(self.service.name.as_str(), delivered.len());
-            if delivered.len() < flight.len() {
-                return Err(Interrupted::Stream(flight.len() - delivered.len(), flight.len()));
+            if let Some(first) = failed {
+                return Err(Interrupted::Stream { missing: flight.len() - delivered.len(), sent: flight.len(), first });
             }
         }
     }
 
-    /// Returns the places of those that the stream has.
-    async fn send(&self, flight: &[OutboxEvent]) -> Vec<i64> {
+    /// Returns the places of those that the stream has, and why the first of the others is not there.
+    async fn send(&self, flight: &[OutboxEvent]) -> (Vec<i64>, Option<StreamError>) {
+        let mut failed = None;
         let mut sent = Vec::with_capacity(flight.len());
         for event in flight {
             let subject = message::subject_of(&event.event_type);
@@ -93,15 +94,17 @@ impl Relay {
                     if stored.is_err() {
                         span.fail("not stored");
                     }
-                    stored.ok().map(|()| event.seq)
+                    stored.map(|()| event.seq)
                 }),
                 Err(error) => {
-                    tracing::debug!(%error, "an event was not sent");
+                    failed = Some(error);
                     break;
                 }
             }
         }
-        join_all(sent).await.into_iter().flatten().collect()
+        let (stored, refused): (Vec<_>, Vec<_>) = join_all(sent).await.into_iter().partition(Result::is_ok);
+        let first = refused.into_iter().find_map(Result::err).or(failed);
+        (stored.into_iter().flatten().collect(), first)
     }
 
     fn span(&self, event: &OutboxEvent) -> Open {

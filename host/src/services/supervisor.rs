@@ -15,6 +15,7 @@ use crate::bus::{self, RegistryError};
 use crate::calls::worker::Workers;
 use crate::config::{ServiceConfig, ServiceName};
 use crate::events::Consumers;
+use crate::presence::Presence;
 
 /// The pause before something that is missing outside is looked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub struct Supervisor {
     pub workers: Workers,
     pub consumers: Arc<Consumers>,
     pub notices: Notices,
+    pub presence: Arc<Presence>,
     /// Rung whenever another generation serves; the gateway makes its routes anew.
     pub changed: watch::Sender<()>,
 }
@@ -313,7 +315,7 @@ impl Supervisor {
         service.set_standing(revision, state, reason);
     }
 
-    /// What served before goes on; where nothing does, the version before is brought up.
+    /// What served before goes on; where nothing does, on no host either, the version before is brought up.
     async fn refuse(
         &self,
         service: &Arc<Service>,
@@ -330,6 +332,11 @@ impl Supervisor {
         service.set_standing(revision, State::Refused, reason.as_str());
         if let Some(current) = service.current() {
             return self.wish_back(service, generation, &current.version(), &reason).await;
+        }
+        // A host that has just begun does not judge what others serve: it may be short of something itself.
+        if self.presence.is_offered_elsewhere(service.name.as_str()).await {
+            let reason = format!("not taken here, while other hosts go on: {reason}");
+            return service.set_standing(revision, State::Refused, reason);
         }
         for earlier in &desired.earlier {
             match self.prepared(service, earlier, revision, wishes).await {

@@ -1,10 +1,13 @@
 //! More than one host.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use ward_tests::artifact;
 use ward_tests::clinic::{JOHN, post, register, registration};
 use ward_tests::load::Load;
+use ward_tests::machine::{component, directory};
 use ward_tests::samples::{Samples, bad};
 use ward_tests::{System, eventually, passed};
 
@@ -227,4 +230,45 @@ async fn hosts_and_what_they_do_are_shown_to_whoever_reaches_nats() {
     let shown = system.command(&["ps"]).await;
     assert!(shown.contains("P99") && shown.lines().count() == 9, "{shown}");
     system.end().await;
+}
+
+/// It has no time to compile the new version, and the code of the one before is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_cannot_take_what_others_serve_leaves_it_to_them() {
+    let folder = directory("caches-");
+    let caches = ["first", "second"].map(|name| folder.path().join(name));
+    let system = System::with()
+        .hostile()
+        .set("WARD_HTTP_PIN_GENERATION", true)
+        .set("WARD_HOST_CACHE_DIR", caches[0].display())
+        .start()
+        .await;
+    let copied = Command::new("cp").arg("-a").args(&caches).status().unwrap();
+    assert!(copied.success());
+    let newer = artifact::marked(&std::fs::read(component("hostile")).unwrap(), 1);
+    system.deploy("hostile", artifact::write(system.folder(), "newer", &newer)).await;
+    let hasty = system.running(
+        &["host"],
+        &[
+            ("WARD_HOST_NAME", "hasty"),
+            ("WARD_HOST_CACHE_DIR", caches[1].to_str().unwrap()),
+            ("WARD_GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("WARD_ENGINE_COMPILE_TIMEOUT_S", "0"),
+        ],
+    );
+    let refused = eventually("the other host says what it misses", async || {
+        let all: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+        let hasty = all.as_array().unwrap().iter().find(|one| one["host"] == "hasty")?;
+        let mut services = hasty["services"].as_array().unwrap().iter();
+        let hostile = services.find(|one| one["service"] == "hostile" && one["state"] == "refused")?;
+        Some(hostile["reason"].as_str().unwrap().to_owned()).filter(|reason| reason.contains("other hosts go on"))
+    })
+    .await;
+    assert!(refused.contains("engine.compile_timeout_s"), "{refused}");
+    let answer = system.rest().get("/hostile/read/nothing").await.expect(200);
+    assert_eq!(answer.header("ward-generation"), Some("2"), "the first host goes on");
+    let history = system.command(&["history", "hostile"]).await;
+    assert!(!history.contains("hasty"), "{history}");
+    drop(hasty);
+    system.end_broken();
 }

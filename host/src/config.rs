@@ -213,6 +213,7 @@ pub struct Swap {
     pub watch_slowdown: u32,
     pub watch_slow_ms: u64,
     pub watch_min_calls: u64,
+    pub watch_patience_ms: u64,
     pub migration_lock_timeout_ms: u64,
     pub migration_timeout_s: u64,
     pub drain_s: u64,

@@ -7,7 +7,7 @@ use ward_proto::call::{FailureKind, header};
 
 use super::execute::{Executed, Operation, Refusal, execute};
 use super::{Blame, Call, Failure};
-use crate::services::{Generation, Lineup, Service, Verdict, Watch};
+use crate::services::{Generation, Lineup, Service, Trial, Verdict, Watch};
 use crate::store::IdempotencyKey;
 
 /// How a call ended, and on which generation.
@@ -45,12 +45,9 @@ where
             };
         }
     };
-    let Wanted { call, key, .. } = wanted;
-    let outcome = timed(service, generation, call, &operation, key).await;
-    let answered = Answered { outcome, generation: generation.number };
     match lineup.watch_over(generation) {
-        Some(watch) => watched(service, watch, &wanted, answered).await,
-        None => answered,
+        Some(watch) => watched(service, watch, &wanted, &operation).await,
+        None => on(service, generation, wanted.call, &operation, wanted.key).await,
     }
 }
 
@@ -85,47 +82,70 @@ fn not_serving(service: &Service, lineup: &Lineup, number: u64) -> Failure {
     Failure::new(FailureKind::Refused, message)
 }
 
-/// Takes note of a call of a generation under watch. What it failed the generation before may answer: the failed call has
-/// left nothing behind. What both fail is not the new one's fault.
-async fn watched<O>(service: &Service, watch: &Arc<Watch>, wanted: &Wanted<'_, O>, answered: Answered) -> Answered
+/// A call of a generation under watch. What it fails, or has no answer to in time, the generation before may answer: nothing is
+/// left of it. What both fail is not the new one's fault.
+async fn watched<O>(service: &Service, watch: &Arc<Watch>, wanted: &Wanted<'_, O>, operation: &Operation) -> Answered
 where
     O: Fn(&Arc<Generation>) -> Result<Operation, Failure>,
 {
-    let Wanted { call, key, .. } = wanted;
-    let mut failed = is_failure(&answered.outcome);
-    let mut last = answered;
-    if failed
-        && !call.remaining().is_zero()
-        && wanted.pinned.is_none()
-        && let Ok(operation) = (wanted.operation)(&watch.before)
-    {
-        let outcome = timed(service, &watch.before, call, &operation, *key).await;
-        failed = !is_failure(&outcome);
-        last = Answered { outcome, generation: watch.before.number };
+    let Wanted { call, key, pinned, .. } = wanted;
+    let second = if pinned.is_some() { None } else { (wanted.operation)(&watch.before).ok() };
+    // With nobody else to answer it has all the time that there is.
+    let Some(second) = second else {
+        let answered = on(service, &watch.generation, call, operation, *key).await;
+        decide(service, watch, if is_failure(&answered.outcome) { Trial::Failed } else { Trial::Well });
+        return answered;
+    };
+    let patience = watch.patience();
+    let hurried = Call { deadline: call.deadline.min(Instant::now() + patience), ..(*call).clone() };
+    let first = on(service, &watch.generation, &hurried, operation, *key).await;
+    let trial = match &first.outcome {
+        outcome if is_failure(outcome) => Trial::Failed,
+        outcome if is_late(outcome) => Trial::Late,
+        _ => Trial::Well,
+    };
+    if trial == Trial::Well || call.remaining().is_zero() {
+        decide(service, watch, trial);
+        return first;
     }
-    match watch.note(failed) {
+    let began = Instant::now();
+    let answered = on(service, &watch.before, call, &second, *key).await;
+    let is_better = !is_failure(&answered.outcome) && (trial == Trial::Failed || began.elapsed() < patience);
+    decide(service, watch, if is_better { trial } else { Trial::Well });
+    answered
+}
+
+fn decide(service: &Service, watch: &Arc<Watch>, trial: Trial) {
+    match watch.note(trial) {
         Verdict::Undecided => {}
         Verdict::Proven => service.end_watch(watch),
         Verdict::Failed(reason) => service.go_back(watch, reason),
     }
-    last
 }
 
 /// Executes, and takes note of how long it took or that it failed.
-async fn timed(
+async fn on(
     service: &Service,
     generation: &Arc<Generation>,
     call: &Call,
     operation: &Operation,
     key: Option<&IdempotencyKey>,
-) -> Result<Executed, Refusal> {
+) -> Answered {
     let began = Instant::now();
     let outcome = execute(service, generation, call, operation, key).await;
     match is_failure(&outcome) {
         true => generation.count_failure(),
         false => generation.durations.record(began.elapsed()),
     }
-    outcome
+    Answered { outcome, generation: generation.number }
+}
+
+/// Was it stopped because the time that it was given is over?
+fn is_late(outcome: &Result<Executed, Refusal>) -> bool {
+    match outcome {
+        Err(Refusal::Failed(failure, Blame::Caller)) => failure.kind == FailureKind::DeadlineExceeded,
+        _ => false,
+    }
 }
 
 /// Would another generation have done better? Not where the caller, the store or the network are to blame; and what may have

@@ -3,11 +3,14 @@
 use super::{Import, Offered};
 use crate::values::disagreement;
 
-/// Where the two sides of a call do not understand each other: `result.place (missing)`, for example. None when they do, and
-/// when nothing of the interface is offered: somebody else may offer it.
-pub fn misfit(import: &Import, offered: &[Offered]) -> Option<String> {
+/// Where a caller and `callee`, which offers these functions, do not understand each other: `result.place (missing)`, for example.
+/// None when they do, and when the interface is another service's.
+pub fn misfit(import: &Import, callee: &str, offered: &[Offered]) -> Option<String> {
+    if import.contract.service != callee {
+        return None;
+    }
     let versions: Vec<_> = offered.iter().filter(|one| one.contract.name == import.contract.name).collect();
-    let first = versions.first()?;
+    let Some(first) = versions.first() else { return Some("the interface is missing".to_owned()) };
     let mut agreeing = versions.iter().filter(|one| import.contract.agrees_with(&one.contract)).peekable();
     if agreeing.peek().is_none() {
         return Some(format!("the other side has {}", first.contract.text));
@@ -48,8 +51,11 @@ mod tests {
         };
         let count = import("shop:stock/items@0.1.0", "count", Plan::U64);
         let [older, newer] = ["0.1.4", "0.2.0"].map(|version| offered(&format!("shop:stock/items@{version}"), "count"));
+        let misfit = |import, offered: &[Offered]| misfit(import, "stock", offered);
         assert_eq!(misfit(&count, &[newer.clone(), older.clone()]), None);
-        assert_eq!(misfit(&count, &[offered("shop:till/sales@0.1.0", "sell")]), None);
+        let others = offered("shop:stock/orders@0.1.0", "count");
+        assert_eq!(misfit(&count, &[others]).as_deref(), Some("the interface is missing"));
+        assert_eq!(super::misfit(&count, "till", &[]), None);
         assert_eq!(misfit(&count, &[newer]).as_deref(), Some("the other side has shop:stock/items@0.2.0"));
         let find = import("shop:stock/items@0.1.0", "find", Plan::U64);
         assert_eq!(misfit(&find, std::slice::from_ref(&older)).as_deref(), Some("the function is missing"));

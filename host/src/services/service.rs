@@ -1,7 +1,7 @@
 //! A service on this host: its place in the queue, and the generations that serve.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +30,7 @@ pub struct Service {
     changing: Mutex<()>,
     turn: AtomicU32,
     cut_off: AtomicU64,
+    retired: Mutex<Vec<Weak<Generation>>>,
     standing: Mutex<Standing>,
     findings: mpsc::UnboundedSender<Finding>,
 }
@@ -76,6 +77,7 @@ impl Service {
             changing: Mutex::default(),
             turn: AtomicU32::new(0),
             cut_off: AtomicU64::new(0),
+            retired: Mutex::default(),
             standing: Mutex::new(standing),
             findings,
         }
@@ -135,6 +137,19 @@ impl Service {
         if before.as_deref().is_some_and(is_under) {
             let _ = self.findings.send(finding);
         }
+    }
+
+    /// Takes note of a generation that gets no more calls.
+    pub(super) fn retire(&self, old: &Arc<Generation>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.retain(|generation| generation.strong_count() > 0);
+        retired.push(Arc::downgrade(old));
+    }
+
+    /// Generations that get no more calls and still have some.
+    pub(super) fn draining(&self) -> Vec<Arc<Generation>> {
+        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.iter().filter_map(Weak::upgrade).filter(|generation| generation.in_flight() > 0).collect()
     }
 
     /// Calls that were stopped because their generation was replaced and they did not end within `swap.drain_s`.

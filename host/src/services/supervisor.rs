@@ -292,6 +292,7 @@ impl Supervisor {
     }
 
     fn drain(&self, service: &Arc<Service>, old: &Arc<Generation>) {
+        service.retire(old);
         let (service, old, drain_s) = (service.clone(), old.clone(), self.swapper.swap.drain_s);
         tokio::spawn(async move { swap::drain(&service, &old, drain_s).await });
     }

@@ -12,6 +12,9 @@ const RECENT: u64 = 1000;
 /// How often, in calls, durations are compared.
 const COMPARE: u64 = 10;
 
+/// The share of late calls that is too many: as few as nine of ten in time, which is what [`Watch::slower`] asks for as well.
+const LATE_PERCENT: u64 = 10;
+
 pub struct Watch {
     pub generation: Arc<Generation>,
     /// Answers what the new one fails.
@@ -22,10 +25,20 @@ pub struct Watch {
     counts: Mutex<Counts>,
 }
 
+/// How a call of a watched generation went. `Failed` and `Late` are those in which the one before did better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    Well,
+    Failed,
+    /// There was no answer within [`Watch::patience`].
+    Late,
+}
+
 #[derive(Default)]
 struct Counts {
     calls: u64,
     failures: u64,
+    late: u64,
     decided: bool,
 }
 
@@ -47,34 +60,54 @@ impl Watch {
         self.percent < 100
     }
 
-    /// Takes note of a call of the new generation. `failed`: and the one before did better.
-    pub fn note(&self, failed: bool) -> Verdict {
+    /// How long the new generation has for a call before the one before answers it.
+    pub fn patience(&self) -> Duration {
+        let usual = self.before.durations.p90().unwrap_or_default();
+        let rules = &self.rules;
+        usual.saturating_mul(rules.watch_slowdown).max(Duration::from_millis(rules.watch_patience_ms))
+    }
+
+    /// Takes note of a call of the new generation.
+    pub fn note(&self, trial: Trial) -> Verdict {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.decided {
             return Verdict::Undecided;
         }
         counts.calls += 1;
-        counts.failures += u64::from(failed);
+        counts.failures += u64::from(trial == Trial::Failed);
+        counts.late += u64::from(trial == Trial::Late);
         let verdict = self.judge(&counts);
         counts.decided = verdict != Verdict::Undecided;
         if counts.calls >= RECENT {
-            (counts.calls, counts.failures) = (counts.calls / 2, counts.failures / 2);
+            let Counts { calls, failures, late, .. } = &mut *counts;
+            (*calls, *failures, *late) = (*calls / 2, *failures / 2, *late / 2);
         }
         verdict
     }
 
     fn judge(&self, counts: &Counts) -> Verdict {
-        let Counts { calls, failures, .. } = *counts;
+        let Counts { calls, failures, late, .. } = *counts;
         let rules = &self.rules;
         if failures >= rules.watch_failures && failures * 100 >= calls * rules.watch_failure_percent {
             return Verdict::Failed(format!("{failures} of {calls} calls failed that the one before answered"));
+        }
+        // A store that stands still for a moment holds up calls of any generation, so single ones say little.
+        if late >= rules.watch_failures && late * 100 >= calls * LATE_PERCENT {
+            let patience = self.patience();
+            return Verdict::Failed(format!(
+                "{late} of {calls} calls had no answer after {patience:.0?}, and one from the version before"
+            ));
         }
         if calls % COMPARE == 0
             && let Some(slower) = self.slower()
         {
             return Verdict::Failed(slower);
         }
-        if !self.is_canary() && calls - failures >= rules.watch_calls { Verdict::Proven } else { Verdict::Undecided }
+        if !self.is_canary() && calls - failures - late >= rules.watch_calls {
+            Verdict::Proven
+        } else {
+            Verdict::Undecided
+        }
     }
 
     /// Is it slower than the one before, by far and to be felt?

@@ -182,7 +182,7 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
     let system = system().await;
     let rest = system.rest();
     let before = serving(&system).await;
-    for behaviour in ["traps!", "errors"] {
+    for behaviour in ["traps!", "errors", "stalls"] {
         let bad = mode(&system, behaviour).await;
         system.deploy("hostile", &bad).await;
         assert_ne!(serving(&system).await, before);

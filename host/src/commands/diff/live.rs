@@ -68,7 +68,8 @@ impl Live {
     fn hold(&mut self, outline: &Outline, service: &str, digest: &Digest, other: &Outline) {
         let held = |caller: &Outline, callee: &Outline, name: &str| -> Vec<Held> {
             let calls = caller.calls.iter().filter(|import| import.contract.service == name);
-            calls.map(|import| Held::new(import, service, Some(digest), misfit(import, &callee.functions))).collect()
+            let breaks = |import| misfit(import, name, &callee.functions);
+            calls.map(|import| Held::new(import, service, Some(digest), breaks(import))).collect()
         };
         self.calls.extend(held(outline, other, service));
         self.callers.extend(held(other, outline, &outline.description.name));

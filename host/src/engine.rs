@@ -73,6 +73,10 @@ pub fn pool(config: &config::Engine) -> PoolingAllocationConfig {
         .total_memories(config.instances)
         .total_tables(config.instances * 4)
         .total_stacks(config.instances)
+        // So that no component takes the places of many with one call: the largest toolchains need a dozen modules and one memory.
+        .max_core_instances_per_component(16)
+        .max_memories_per_component(1)
+        .max_tables_per_component(16)
         .max_memory_size(LARGEST_MEMORY)
         // Pages that stay with a slot are cleared by writing zeros instead of by a system call, which would stop the
         // other cores' address translation.

@@ -13,7 +13,7 @@ mod wit;
 use wasmtime::component::Val;
 
 pub use compatible::disagreement;
-pub use plan::{Field, FunctionPlan, Plan, Unsupported};
+pub use plan::{Field, FunctionPlan, Plan, Room, Unsupported};
 pub use wit::signature;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +47,17 @@ impl Encoding {
     }
 }
 
-/// The parameters of a call, in the order of the function's declaration.
-pub fn decode_parameters(plan: &FunctionPlan, encoding: Encoding, payload: &[u8]) -> Result<Vec<Val>, Mismatch> {
+/// The parameters of a call, in the order of the function's declaration; they take at most `room` bytes of memory.
+pub fn decode_parameters(
+    plan: &FunctionPlan,
+    encoding: Encoding,
+    payload: &[u8],
+    room: usize,
+) -> Result<Vec<Val>, Mismatch> {
     // No payload at all is what a caller without parameters sends.
     let payload = if payload.is_empty() { b"{}" } else { payload };
     let encoding = if payload == b"{}" { Encoding::Json } else { encoding };
-    match decode::value(&plan.parameters, encoding, payload)? {
+    match decode::value(&plan.parameters, encoding, payload, room)? {
         Val::Record(fields) => Ok(fields.into_iter().map(|(_, value)| value).collect()),
         _ => Err(Mismatch("expected a map of the parameters".to_owned())),
     }
@@ -64,8 +69,8 @@ pub fn encode_parameters(plan: &FunctionPlan, encoding: Encoding, values: Vec<Va
     encode::value(&plan.parameters, encoding, &Val::Record(named))
 }
 
-pub fn decode_result(plan: &FunctionPlan, encoding: Encoding, payload: &[u8]) -> Result<Val, Mismatch> {
-    decode::value(&plan.result, encoding, payload)
+pub fn decode_result(plan: &FunctionPlan, encoding: Encoding, payload: &[u8], room: usize) -> Result<Val, Mismatch> {
+    decode::value(&plan.result, encoding, payload, room)
 }
 
 pub fn encode_result(plan: &FunctionPlan, encoding: Encoding, value: &Val) -> Result<Vec<u8>, Mismatch> {
@@ -75,6 +80,8 @@ pub fn encode_result(plan: &FunctionPlan, encoding: Encoding, value: &Val) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ROOM: usize = 1 << 20;
 
     fn holder() -> Plan {
         Plan::Record(vec![
@@ -115,11 +122,11 @@ mod tests {
         for encoding in [Encoding::Cbor, Encoding::Json] {
             for value in &results {
                 let bytes = encode_result(&plan(), encoding, value).unwrap();
-                assert_eq!(&decode_result(&plan(), encoding, &bytes).unwrap(), value, "{encoding:?}");
+                assert_eq!(&decode_result(&plan(), encoding, &bytes, ROOM).unwrap(), value, "{encoding:?}");
             }
             let parameters = vec![record(None)];
             let bytes = encode_parameters(&plan(), encoding, parameters.clone()).unwrap();
-            assert_eq!(decode_parameters(&plan(), encoding, &bytes).unwrap(), parameters);
+            assert_eq!(decode_parameters(&plan(), encoding, &bytes, ROOM).unwrap(), parameters);
         }
     }
 
@@ -132,7 +139,7 @@ mod tests {
     #[test]
     fn skips_unknown_fields_and_fills_missing_options() {
         let json = br#"{"later": [1, {"a": null}], "holder": {"new": {}, "owner-id": "p", "size": 7}}"#;
-        assert_eq!(decode_parameters(&plan(), Encoding::Json, json).unwrap(), vec![record(None)]);
+        assert_eq!(decode_parameters(&plan(), Encoding::Json, json, ROOM).unwrap(), vec![record(None)]);
     }
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
             (r#"[]"#, "map"),
             (r#"{"holder": "999"}"#, "holder: invalid type: something else, expected a map"),
         ] {
-            let error = decode_parameters(&plan(), Encoding::Json, json.as_bytes()).unwrap_err().to_string();
+            let error = decode_parameters(&plan(), Encoding::Json, json.as_bytes(), ROOM).unwrap_err().to_string();
             assert!(error.contains(expected), "{json}: {error}");
             assert!(!error.contains("999") && !error.contains("99"), "{error}");
         }
@@ -154,7 +161,19 @@ mod tests {
 
     #[test]
     fn refuses_unknown_cases() {
-        let error = decode_result(&plan(), Encoding::Json, br#"{"err": "nope"}"#).unwrap_err().to_string();
+        let error = decode_result(&plan(), Encoding::Json, br#"{"err": "nope"}"#, ROOM).unwrap_err().to_string();
         assert!(error.contains("invalid, not-found"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_in_the_bytes_takes_room_too() {
+        let optional = |number| Field { name: format!("f{number}").into(), plan: Plan::Option(Box::new(Plan::U8)) };
+        let wide = Plan::Record((0..1000).map(optional).collect());
+        let list = Field { name: "all".into(), plan: Plan::List(Box::new(wide)) };
+        let plan = FunctionPlan { parameters: Plan::Record(vec![list]), result: Plan::Bool };
+        let json = |records| format!(r#"{{"all": [{}]}}"#, vec!["{}"; records].join(","));
+        decode_parameters(&plan, Encoding::Json, json(5).as_bytes(), ROOM).unwrap();
+        let error = decode_parameters(&plan, Encoding::Json, json(100).as_bytes(), ROOM).unwrap_err().to_string();
+        assert!(error.contains("limits.transfer_bytes"), "{error}");
     }
 }

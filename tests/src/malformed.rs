@@ -36,6 +36,12 @@ pub fn huge_memory() -> Vec<u8> {
     within_component(&section(5, &[&[1, 0][..], &number(65_536)].concat()))
 }
 
+/// Two instances of a module inside, each with a memory of its own, as a component has only by intent.
+pub fn two_memories() -> Vec<u8> {
+    let module = [&MODULE[..], &section(5, &[1, 0, 0])].concat();
+    [&COMPONENT[..], &section(1, &module), &section(2, &[2, 0, 0, 0, 0, 0, 0])].concat()
+}
+
 /// A module inside begins with a table of ten million elements.
 pub fn huge_table() -> Vec<u8> {
     within_component(&section(4, &[&[1, 0x70, 0][..], &number(10_000_000)].concat()))

@@ -148,8 +148,9 @@ fn function_operation(
     }
     let content_type = headers.and_then(|headers| headers.get(header::CONTENT_TYPE)).map(|value| value.as_str());
     let encoding = Encoding::detect(content_type, payload);
-    let parameters = values::decode_parameters(&found.plan, encoding, payload)
-        .map_err(|mismatch| refuse(format!("{service} {interface}.{function}: {mismatch}")))?;
+    let parameters =
+        values::decode_parameters(&found.plan, encoding, payload, generation.context.limits.transfer_bytes)
+            .map_err(|mismatch| refuse(format!("{service} {interface}.{function}: {mismatch}")))?;
     Ok(Operation::Function { function: found.clone(), parameters: parameters.into(), encoding })
 }
 

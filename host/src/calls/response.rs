@@ -6,10 +6,18 @@ use ward_proto::call::header;
 use crate::bindings::exports::ward::http::handler::Response;
 use crate::store::Answer;
 
+const MOST_HEADERS: usize = 100;
+
 /// The reply, and whether the call is to be committed: a status below 400 is. An error says what is wrong with the response.
 pub fn reply(response: Response) -> Result<(bool, Answer), String> {
     if !(200..600).contains(&response.status) {
         return Err(format!("the component answered the status {}", response.status));
+    }
+    if response.headers.len() > MOST_HEADERS {
+        return Err(format!(
+            "the response has {} headers; at most {MOST_HEADERS} are possible",
+            response.headers.len()
+        ));
     }
     if let Some((name, _)) = response.headers.iter().find(|(name, value)| !is_header(name, value)) {
         return Err(format!("the response has a malformed header ({name:?})"));
@@ -47,5 +55,7 @@ mod tests {
         for (name, value) in [("a", "b\r\nc: d"), ("a\n", "b"), ("", "b"), ("a b", "c"), ("a", "\u{7f}")] {
             assert!(reply(response(200, name, value)).is_err(), "{name:?} {value:?}");
         }
+        let headers = vec![("a".to_owned(), "b".to_owned()); 101];
+        assert!(reply(Response { headers, ..response(200, "a", "b") }).is_err());
     }
 }

@@ -108,7 +108,8 @@ impl Outgoing {
         headers.insert(header::CONTRACT, function.contract.text.as_str());
         let Contract { service, interface, .. } = &*function.contract;
         let reply = self.client.call(&self.call, service, interface, &function.name, headers, payload).await?;
-        values::decode_result(&function.plan, Encoding::Cbor, &reply.payload).map_err(|mismatch| {
+        let room = self.service.limits.transfer_bytes;
+        values::decode_result(&function.plan, Encoding::Cbor, &reply.payload, room).map_err(|mismatch| {
             Failure::new(
                 FailureKind::Refused,
                 format!("the answer of {service} is not what {interface} says: {mismatch}"),

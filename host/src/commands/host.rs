@@ -18,10 +18,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// To standard error, and into the memory that `ward logs` asks.
 fn log(config: &Config) -> anyhow::Result<Logs> {
     let logs = Logs::new(&config.log);
-    let filter = EnvFilter::try_new(&config.log.level)?;
+    // What PostgreSQL notices is what a component's statements and functions make it say.
+    let filter = EnvFilter::try_new(&config.log.level)?.add_directive("sqlx::postgres::notice=off".parse()?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.log.format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Text => {
+            lines.with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never).boxed()
+        }
         LogFormat::Json => lines.json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).with(logs.clone()).init();

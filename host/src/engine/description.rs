@@ -46,6 +46,10 @@ pub enum Fault {
     TooMany { what: &'static str, found: usize, most: usize },
     #[error("it describes a {0} of more than {LONGEST_TEXT} bytes")]
     TooLong(&'static str),
+    #[error("its OpenAPI document has more than {} KiB", LARGEST_DOCUMENT >> 10)]
+    LargeDocument,
+    #[error("the type of event {0:?} is not usable: lower case letters, digits and dashes, with dots between")]
+    EventType(String),
 }
 
 /// Each route is a metric of its own, and a place in the gateway's router.
@@ -54,6 +58,8 @@ const MOST_ROUTES: usize = 500;
 const MOST_SUBSCRIPTIONS: usize = 50;
 const MOST_FUNCTIONS: usize = 500;
 const MOST_EVENTS: usize = 200;
+/// Every reader of `/api-docs` gets it.
+const LARGEST_DOCUMENT: usize = 512 << 10;
 /// Names, versions and paths travel in heartbeats and metrics.
 const LONGEST_TEXT: usize = 200;
 
@@ -77,6 +83,10 @@ pub fn check(description: &Description, service: &ServiceName, grants: &Grants) 
             return Err(Fault::Unusable(subscription.name.clone()));
         }
     }
+    let heard = description.subscriptions.iter().flat_map(|subscription| &subscription.event_types);
+    if let Some(unusable) = heard.chain(&description.publishes).find(|name| !is_event_type(name)) {
+        return Err(Fault::EventType(unusable.clone()));
+    }
     if let Some(missing) = description.publishes.iter().find(|name| !grants.publish.contains(*name)) {
         return Err(Fault::Publish(missing.clone(), service.to_string()));
     }
@@ -88,11 +98,15 @@ fn check_sizes(description: &Description) -> Result<(), Fault> {
         ("routes", description.routes.len(), MOST_ROUTES),
         ("functions", description.functions.len(), MOST_FUNCTIONS),
         ("subscriptions", description.subscriptions.len(), MOST_SUBSCRIPTIONS),
-        ("events", description.publishes.len(), MOST_EVENTS),
+        ("events that it publishes", description.publishes.len(), MOST_EVENTS),
+        ("events that it hears", description.subscriptions.iter().map(|one| one.event_types.len()).sum(), MOST_EVENTS),
     ] {
         if found > most {
             return Err(Fault::TooMany { what, found, most });
         }
+    }
+    if description.openapi.len() > LARGEST_DOCUMENT {
+        return Err(Fault::LargeDocument);
     }
     let version = [("version", &description.version)].into_iter();
     let routes = description.routes.iter().flat_map(|route| [("operation", &route.operation), ("path", &route.path)]);
@@ -102,6 +116,15 @@ fn check_sizes(description: &Description) -> Result<(), Fault> {
         Some((what, _)) => Err(Fault::TooLong(what)),
         None => Ok(()),
     }
+}
+
+/// A token of its own in NATS for each part: no wildcard.
+fn is_event_type(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let clean = part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        !part.is_empty() && clean
+    };
+    name.split('.').all(is_part)
 }
 
 fn unique(what: &str, names: impl Iterator<Item = String>) -> Result<(), Fault> {
@@ -200,6 +223,11 @@ mod tests {
         assert!(fault(|d| d.routes.clear()).contains("no route"));
         assert!(fault(|d| d.routes[0].method = "get".into()).contains("method"));
         assert!(fault(|d| d.routes = vec![d.routes[0].clone(); 501]).contains("501 routes; at most 500"));
+        let hears = |name: &str| wit::Subscription { name: "s".into(), event_types: vec![name.into()] };
+        for name in [">", "a.*", "a..b", "a b", ""] {
+            assert!(fault(|d| d.subscriptions = vec![hears(name)]).contains("type of event"), "{name}");
+        }
+        assert!(fault(|d| d.openapi = " ".repeat(600 << 10)).contains("512 KiB"));
         assert!(fault(|d| d.version = "1".repeat(201)).contains("version of more than 200 bytes"));
         assert!(fault(|d| (d.routes[0].live, d.routes[0].effect) = (true, Effect::Write)).contains("live"));
     }

@@ -12,7 +12,7 @@ use super::{Engine, LoadError};
 use crate::calls::typed::Contract;
 use crate::capabilities::{CallState, ImportedFunction, add_to_linker, link_service};
 use crate::config::{Capability, Grants, ServiceName};
-use crate::values::FunctionPlan;
+use crate::values::{FunctionPlan, Room};
 
 /// A function of an exported service interface.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub(super) fn link_imports(
     grants: &Grants,
     linker: &mut Linker<CallState>,
 ) -> Result<Vec<Import>, LoadError> {
-    let mut imports = Vec::new();
+    let (mut imports, mut room) = (Vec::new(), Room::default());
     let ty = component.component_type();
     for (import, item) in ty.imports(&engine.wasmtime) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
@@ -67,7 +67,7 @@ pub(super) fn link_imports(
             }
             add_to_linker(capability, linker).map_err(LoadError::Link)?;
         } else {
-            let functions = imported_functions(engine, import, &instance, service, grants)?;
+            let functions = imported_functions(engine, import, &instance, service, grants, &mut room)?;
             imports.extend(functions.iter().map(Import::of));
             link_service(linker, import, functions).map_err(LoadError::Link)?;
         }
@@ -109,6 +109,7 @@ fn imported_functions(
     instance: &ComponentInstance,
     service: &ServiceName,
     grants: &Grants,
+    room: &mut Room,
 ) -> Result<Vec<ImportedFunction>, LoadError> {
     let contract = Contract::parse(import).ok_or_else(|| LoadError::UnknownImport(import.to_owned()))?;
     if !grants.call.contains(&contract.name) {
@@ -120,7 +121,7 @@ fn imported_functions(
     }
     let contract = Arc::new(contract);
     let compiled = functions_of(engine, instance).into_iter().map(|(name, function)| {
-        let plan = compile(import, &name, &function)?;
+        let plan = compile(import, &name, &function, room)?;
         Ok(ImportedFunction { contract: contract.clone(), name, plan })
     });
     compiled.collect()
@@ -134,7 +135,7 @@ pub(super) fn exported_functions(
     described: &Description,
 ) -> Result<HashMap<(String, String), Vec<PluginFunction>>, LoadError> {
     let mut functions: HashMap<(String, String), Vec<PluginFunction>> = HashMap::new();
-    let ty = component.component_type();
+    let (ty, mut room) = (component.component_type(), Room::default());
     for (export, item) in ty.exports(&engine.wasmtime) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
@@ -155,7 +156,7 @@ pub(super) fn exported_functions(
             let function = PluginFunction {
                 contract: contract.clone(),
                 name: name.as_str().into(),
-                plan: Arc::new(compile(export, &name, &function)?),
+                plan: Arc::new(compile(export, &name, &function, &mut room)?),
                 effect,
                 export: export_index,
             };
@@ -201,8 +202,8 @@ fn functions_of(engine: &Engine, instance: &ComponentInstance) -> Functions {
     functions.collect()
 }
 
-fn compile(interface: &str, name: &str, function: &ComponentFunc) -> Result<FunctionPlan, LoadError> {
-    FunctionPlan::compile(function).map_err(|reason| LoadError::Unsupported {
+fn compile(interface: &str, name: &str, function: &ComponentFunc, room: &mut Room) -> Result<FunctionPlan, LoadError> {
+    FunctionPlan::compile(function, room).map_err(|reason| LoadError::Unsupported {
         interface: interface.to_owned(),
         function: name.to_owned(),
         reason,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use serde_json::Value;
 
 use super::documents;
@@ -24,9 +25,9 @@ pub struct RouteTable {
     /// What the table was made of: services and their generations.
     generations: BTreeMap<String, u64>,
     /// All services in one OpenAPI document.
-    pub merged: Arc<str>,
+    pub merged: Bytes,
     /// By the name that the service gives its documentation.
-    pub documents: BTreeMap<String, Arc<str>>,
+    pub documents: BTreeMap<String, Bytes>,
 }
 
 /// Each path with its methods; what comes first is first, and keeps what both have.

@@ -1,6 +1,6 @@
 //! From an artifact to a generation that serves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use ward_telemetry::Trail;
 
 use super::desired::{DesiredState, Version};
 use super::lineup::Lineup;
+use super::paths;
 use super::{Generation, Service, Services, Watch};
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::bus::RegistryError;
@@ -168,14 +169,15 @@ impl Swapper {
             routes.map(|route| (other.context.name.as_str(), route.method.as_str(), route.path.as_str()))
         });
         let own = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
-        beside(taken, own)
+        paths::beside(taken, own)
             .map_err(|((method, path), problem)| NotTaken::RouteTaken(format!("{method} {path}"), problem))
     }
 
     /// Holds what it calls against what is served, and what it serves against what is called.
     fn check_contracts(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
         for other in self.others(service) {
-            for (caller, callee) in [(plugin, &*other.plugin), (&*other.plugin, plugin)] {
+            let (own, theirs) = ((plugin, service.name.as_str()), (&*other.plugin, other.context.name.as_str()));
+            for ((caller, _), callee) in [(own, theirs), (theirs, own)] {
                 if let Some((function, place)) = first_break(caller, callee) {
                     return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
                 }
@@ -212,7 +214,9 @@ impl Swapper {
             false => Some(&desired.stable),
         });
         let lineup = service.lineup();
-        let here = lineup.iter().flat_map(|lineup| lineup.held()).map(|generation| generation.version());
+        let draining = service.draining();
+        let here =
+            lineup.iter().flat_map(|lineup| lineup.held()).chain(&draining).map(|generation| generation.version());
         let all = here.chain(elsewhere.cloned()).filter(|version| version.digest != next.digest);
         let by_digest: BTreeMap<String, u64> = all.map(|version| (version.digest, version.generation)).collect();
         Ok(by_digest.into_iter().map(|(digest, generation)| InUse { generation, digest }).collect())
@@ -281,38 +285,11 @@ impl Swapper {
     }
 }
 
-/// Are routes possible beside those that are taken? All paths are in one router, as in the gateway, whatever their methods:
-/// `/a/{x}` and `/a/{y}` contradict each other. An error is the first that is not, and why.
-fn beside<'a>(
-    taken: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
-    own: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(), ((&'a str, &'a str), String)> {
-    let mut owners: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    let mut paths: BTreeSet<&str> = BTreeSet::new();
-    let mut router = matchit::Router::new();
-    for (owner, method, path) in taken {
-        owners.insert((method, path), owner);
-        // They were taken one by one, so they fit together.
-        if paths.insert(path) {
-            let _ = router.insert(path, ());
-        }
-    }
-    for (method, path) in own {
-        if let Some(owner) = owners.insert((method, path), "itself") {
-            return Err(((method, path), format!("{owner} has it")));
-        }
-        if paths.insert(path) {
-            router.insert(path, ()).map_err(|error| ((method, path), error.to_string()))?;
-        }
-    }
-    Ok(())
-}
-
-/// The first function of which a caller and a callee have ideas that do not fit.
-fn first_break(caller: &Plugin, callee: &Plugin) -> Option<(String, String)> {
+/// The first function of which a caller and a callee, by its name, have ideas that do not fit.
+fn first_break(caller: &Plugin, (callee, name): (&Plugin, &str)) -> Option<(String, String)> {
     let offered = callee.offered();
     caller.imports.iter().find_map(|import| {
-        let place = misfit(import, &offered)?;
+        let place = misfit(import, name, &offered)?;
         Some((format!("{}/{}", import.contract.text, import.name), place))
     })
 }
@@ -334,29 +311,4 @@ pub(super) async fn drain(service: &Service, old: &Generation, drain_s: u64) {
         );
     }
     old.cut_off();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Beside a service that has these.
-    fn check(own: &[(&'static str, &'static str)]) -> Result<(), String> {
-        let taken = [("stock", "GET", "/a/{id}"), ("stock", "PUT", "/a/{id}"), ("stock", "GET", "/b")];
-        beside(taken.into_iter(), own.iter().copied())
-            .map_err(|((method, path), why)| format!("{method} {path}: {why}"))
-    }
-
-    #[test]
-    fn routes_fit_beside_others_whatever_their_methods() {
-        assert_eq!(check(&[("POST", "/a/{id}"), ("GET", "/a/{id}/c"), ("POST", "/b")]), Ok(()));
-        assert_eq!(check(&[("PUT", "/a/{id}")]), Err("PUT /a/{id}: stock has it".into()));
-        assert!(check(&[("POST", "/a/{other}")]).is_err_and(|why| why.starts_with("POST /a/{other}: ")));
-    }
-
-    #[test]
-    fn routes_of_one_component_fit_together() {
-        assert!(check(&[("GET", "/c/{id}"), ("PUT", "/c/{key}")]).is_err());
-        assert_eq!(check(&[("GET", "/c"), ("GET", "/c")]), Err("GET /c: itself has it".into()));
-    }
 }

@@ -36,12 +36,20 @@ pub enum MigrateError {
          migration has no use for answers", MOST_ANSWERED >> 20
     )]
     Talkative { version: u32, name: String },
+    #[error(
+        "migration {version} ({name}) was rolled back: a database may have {MOST_TYPES} types (a table has two) and \
+         {MOST_LABELS} values of enumerations"
+    )]
+    TooManyTypes { version: u32, name: String },
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
 
 /// Bytes that PostgreSQL may answer a migration at once; nobody looks at them.
 const MOST_ANSWERED: usize = 8 << 20;
+/// Types of one database, and values of its enumerations. Each connection of a host keeps the description of each type that it has met.
+const MOST_TYPES: i64 = 2_000;
+const MOST_LABELS: i64 = 20_000;
 /// Any constant will do; the lock is per database.
 const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
 
@@ -89,9 +97,13 @@ async fn run_missing(
         let (version, name) = (migration.version, &migration.name);
         let outcome = bounded(MOST_ANSWERED, step(&mut owner, migration, &needs, limits)).await;
         let outcome = outcome.map_err(|TooLarge| MigrateError::Talkative { version, name: name.clone() })?;
-        let broken = outcome.map_err(|source| MigrateError::Failed { version, name: name.clone(), source })?;
-        if let Some((generation, problem)) = broken {
-            return Err(MigrateError::Breaks { version, name: name.clone(), generation, problem });
+        let outcome = outcome.map_err(|source| MigrateError::Failed { version, name: name.clone(), source })?;
+        match outcome {
+            Step::Done => {}
+            Step::Breaks(generation, problem) => {
+                return Err(MigrateError::Breaks { version, name: name.clone(), generation, problem });
+            }
+            Step::TooManyTypes => return Err(MigrateError::TooManyTypes { version, name: name.clone() }),
         }
     }
     // So that statements are not planned for the tables that were here before.
@@ -101,13 +113,20 @@ async fn run_missing(
     Ok(missing.len())
 }
 
-/// Runs a step and commits it, unless it breaks what still serves: that is returned, as the generation and the problem.
+enum Step {
+    Done,
+    /// A generation that still serves would not work any more, and why.
+    Breaks(u64, String),
+    TooManyTypes,
+}
+
+/// Runs a step, and commits it if all can live with it.
 async fn step(
     owner: &mut PgConnection,
     migration: &Migration,
     needs: &[Needs],
     limits: &config::Swap,
-) -> sqlx::Result<Option<(u64, String)>> {
+) -> sqlx::Result<Step> {
     let (tables, demanded) = (uses::tables(owner).await?, uses::demanded(owner).await?);
     let mut transaction = owner.begin().await?;
     let bounds = format!(
@@ -117,15 +136,21 @@ async fn step(
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(bounds))).await?;
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone()))).await?;
     for one in needs {
-        if let Some(broken) = one.broken(&mut transaction).await {
-            return Ok(Some(broken));
+        if let Some((generation, problem)) = one.broken(&mut transaction).await {
+            return Ok(Step::Breaks(generation, problem));
         }
     }
     let new = uses::demanded(&mut transaction).await?;
     let demand = new.difference(&demanded).find(|(table, _)| tables.contains(table));
     if let (Some((table, column)), Some(generation)) = (demand, needs.first().map(Needs::generation)) {
         let problem = format!("{table}.{column} is demanded of every INSERT, and has no default");
-        return Ok(Some((generation, problem)));
+        return Ok(Step::Breaks(generation, problem));
+    }
+    let counts = "select (select count(*) from pg_type where typnamespace = 'public'::regnamespace),
+        (select count(*) from pg_enum)";
+    let (types, labels): (i64, i64) = sqlx::query_as(counts).fetch_one(&mut *transaction).await?;
+    if types > MOST_TYPES || labels > MOST_LABELS {
+        return Ok(Step::TooManyTypes);
     }
     sqlx::query("insert into ward.migrations (version, name, checksum) values ($1, $2, $3)")
         .bind(i32::try_from(migration.version).unwrap_or(i32::MAX))
@@ -134,7 +159,7 @@ async fn step(
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    Ok(None)
+    Ok(Step::Done)
 }
 
 fn checksum(migration: &Migration) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(Strin
         if let Err(error) = bound_server(&mut admin, config, &service.name).await {
             tell(format!(
                 "{}: cannot bound temporary files and the server's log for the component's roles ({error}). A superuser can; \
-                 without it set temp_file_limit and log_min_messages = log for the whole server, or a component may fill the \
+                 without it set temp_file_limit and log_min_messages = fatal for the whole server, or a component may fill the \
                  disk, and its failed statements are in the log with values that they quote.",
                 service.name
             ));
@@ -40,8 +40,8 @@ pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(Strin
         rights(&mut inside, &service.name).await.map_err(failed)?;
         if let Err(error) = bar_functions(&mut inside, &service.name).await {
             tell(format!(
-                "{}: cannot take dangerous functions from the component's roles ({error}). A superuser can; without it a \
-                 component may sleep and hold advisory locks.",
+                "{}: cannot take languages and dangerous functions from the component's roles ({error}). A superuser can; \
+                 without it a component may sleep, hold advisory locks, and give its statements time without end.",
                 service.name
             ));
         }
@@ -98,7 +98,7 @@ async fn roles(
 async fn bound_server(admin: &mut PgConnection, config: &Config, service: &ServiceName) -> sqlx::Result<()> {
     for role in [Role::Owner, Role::Writer, Role::Reader] {
         let name = role.name(service);
-        run(admin, format!("alter role \"{name}\" set log_min_messages = log")).await?;
+        run(admin, format!("alter role \"{name}\" set log_min_messages = fatal")).await?;
         // A migration may sort a whole table, for an index.
         if role != Role::Owner {
             let limit = config.database.temp_file_mb;
@@ -147,12 +147,15 @@ async fn rights(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Resul
 }
 
 /// What a SELECT could do beside selecting: change the session, sleep, hold locks for ever, wake listeners, fill the log,
-/// or look at what an earlier call on the connection left (sequences, the seed of `random`).
+/// or look at what an earlier call on the connection left (sequences, the seed of `random`). Nor may a migration leave functions
+/// behind: in one, a call could do all that a session can, such as give itself time without end.
 async fn bar_functions(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Result<()> {
     let host = Role::Host.name(service);
     let owner = Role::Owner.name(service);
     let text = format!(
         r#"
+        revoke usage on language sql, plpgsql from public;
+        grant usage on language sql, plpgsql to "{host}";
         do $$ declare f regprocedure; begin
             for f in
                 select oid::regprocedure from pg_proc
@@ -163,8 +166,8 @@ async fn bar_functions(inside: &mut PgConnection, service: &ServiceName) -> sqlx
                             'query_to_xml_and_xmlschema', 'cursor_to_xml')
                         or proname like 'pg\_advisory%' or proname like 'pg\_try\_advisory%' or proname like 'lo\_%')
             loop
-                execute format('revoke execute on function %s from public', f);
-                execute format('grant execute on function %s to "{host}", "{owner}"', f);
+                execute format('revoke execute on function %s from public, "{owner}"', f);
+                execute format('grant execute on function %s to "{host}"', f);
             end loop;
         end $$;
         "#

@@ -2,6 +2,7 @@
 //!
 //! Errors carry the path of the place. It is built on the way out, so that the way in costs nothing for it.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -11,9 +12,13 @@ use super::{Encoding, Field, Mismatch, Plan};
 
 /// Elements that a list gets room for before they are seen.
 const TRUSTED_LENGTH: usize = 256;
+/// Names that a message has.
+const MOST_NAMES: usize = 20;
+const TOO_LARGE: &str = "the values take more memory than limits.transfer_bytes allows";
 
-pub fn value(plan: &Plan, encoding: Encoding, bytes: &[u8]) -> Result<Val, Mismatch> {
-    let seed = Typed(plan);
+/// Reads a value that takes at most `room` bytes of memory: of a record all fields are made, also those that are not in the bytes.
+pub fn value(plan: &Plan, encoding: Encoding, bytes: &[u8], room: usize) -> Result<Val, Mismatch> {
+    let seed = Typed(plan, &Cell::new(room));
     match encoding {
         Encoding::Json => {
             let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -32,13 +37,27 @@ pub fn value(plan: &Plan, encoding: Encoding, bytes: &[u8]) -> Result<Val, Misma
     }
 }
 
+/// A type that is read, and how many bytes all that is read may still take.
 #[derive(Clone, Copy)]
-struct Typed<'a>(&'a Plan);
+struct Typed<'a>(&'a Plan, &'a Cell<usize>);
+
+impl<'a> Typed<'a> {
+    fn of(self, plan: &'a Plan) -> Self {
+        Self(plan, self.1)
+    }
+
+    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let left = self.1.get().checked_sub(bytes).ok_or_else(|| E::custom(TOO_LARGE))?;
+        self.1.set(left);
+        Ok(())
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Typed<'_> {
     type Value = Val;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Val, D::Error> {
+        self.take(size_of::<Val>())?;
         match self.0 {
             Plan::Option(_) => deserializer.deserialize_option(self),
             _ => deserializer.deserialize_any(self),
@@ -61,13 +80,10 @@ impl<'de> Visitor<'de> for Typed<'_> {
             Plan::List(_) | Plan::Flags(_) => formatter.write_str("an array"),
             Plan::Tuple(plans) => write!(formatter, "an array of {}", plans.len()),
             Plan::Record(_) => formatter.write_str("a map"),
-            Plan::Variant(cases) => {
-                let names: Vec<&str> = cases.iter().map(|(name, _)| &**name).collect();
-                write!(formatter, "one of {}", names.join(", "))
-            }
-            Plan::Enum(names) => write!(formatter, "one of {}", names.join(", ")),
+            Plan::Variant(cases) => write!(formatter, "one of {}", some(cases.iter().map(|(name, _)| &**name))),
+            Plan::Enum(names) => write!(formatter, "one of {}", some(names.iter().map(|name| &**name))),
             Plan::Option(plan) => {
-                Typed(plan).expecting(formatter)?;
+                self.of(plan).expecting(formatter)?;
                 formatter.write_str(" or null")
             }
             Plan::Result(..) => formatter.write_str("{\"ok\": …} or {\"err\": …}"),
@@ -99,7 +115,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Val, E> {
         match self.0 {
-            Plan::String => Ok(Val::String(text.to_owned())),
+            Plan::String => self.visit_string(text.to_owned()),
             Plan::Char => {
                 let mut characters = text.chars();
                 match (characters.next(), characters.next()) {
@@ -118,7 +134,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
 
     fn visit_string<E: Error>(self, text: String) -> Result<Val, E> {
         match self.0 {
-            Plan::String => Ok(Val::String(text)),
+            Plan::String => self.take(text.len()).map(|()| Val::String(text)),
             _ => self.visit_str(&text),
         }
     }
@@ -138,14 +154,14 @@ impl<'de> Visitor<'de> for Typed<'_> {
         let Plan::Option(plan) = self.0 else {
             return Err(wrong(self));
         };
-        Ok(Val::Option(Some(Box::new(Typed(plan).deserialize(deserializer)?))))
+        Ok(Val::Option(Some(Box::new(self.of(plan).deserialize(deserializer)?))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Val, A::Error> {
         match self.0 {
             Plan::List(plan) => {
                 let mut values = Vec::with_capacity(sequence.size_hint().unwrap_or(0).min(TRUSTED_LENGTH));
-                while let Some(value) = sequence.next_element_seed(Typed(plan))? {
+                while let Some(value) = sequence.next_element_seed(self.of(plan))? {
                     values.push(value);
                 }
                 Ok(Val::List(values))
@@ -153,7 +169,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
             Plan::Tuple(plans) => {
                 let mut values = Vec::with_capacity(plans.len());
                 for plan in plans {
-                    values.push(sequence.next_element_seed(Typed(plan))?.ok_or_else(|| wrong(self))?);
+                    values.push(sequence.next_element_seed(self.of(plan))?.ok_or_else(|| wrong(self))?);
                 }
                 match sequence.next_element::<IgnoredAny>()? {
                     None => Ok(Val::Tuple(values)),
@@ -164,7 +180,8 @@ impl<'de> Visitor<'de> for Typed<'_> {
                 let mut flags = Vec::new();
                 while let Some(flag) = sequence.next_element::<String>()? {
                     if flags.contains(&flag) || !names.iter().any(|name| **name == *flag) {
-                        return Err(A::Error::custom(format_args!("expected names among {}", names.join(", "))));
+                        let names = some(names.iter().map(|name| &**name));
+                        return Err(A::Error::custom(format_args!("expected names among {names}")));
                     }
                     flags.push(flag);
                 }
@@ -176,20 +193,20 @@ impl<'de> Visitor<'de> for Typed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Val, A::Error> {
         if let Plan::Record(fields) = self.0 {
-            return record(map, fields);
+            return record(map, fields, self);
         }
         let name: String = map.next_key()?.ok_or_else(|| wrong(self))?;
         let value = match self.0 {
             Plan::Variant(cases) => match cases.iter().find(|(case, _)| **case == *name) {
                 Some((_, Some(plan))) => {
-                    let payload = map.next_value_seed(Typed(plan)).map_err(|error| within(&name, error))?;
+                    let payload = map.next_value_seed(self.of(plan)).map_err(|error| within(&name, error))?;
                     Val::Variant(name, Some(Box::new(payload)))
                 }
                 _ => return Err(wrong(self)),
             },
             Plan::Result(ok, err) => match name.as_str() {
-                "ok" => Val::Result(Ok(side(&mut map, "ok", ok.as_deref())?)),
-                "err" => Val::Result(Err(side(&mut map, "err", err.as_deref())?)),
+                "ok" => Val::Result(Ok(side(&mut map, "ok", ok.as_deref().map(|plan| self.of(plan)))?)),
+                "err" => Val::Result(Err(side(&mut map, "err", err.as_deref().map(|plan| self.of(plan)))?)),
                 _ => return Err(wrong(self)),
             },
             _ => return Err(wrong(self)),
@@ -201,17 +218,16 @@ impl<'de> Visitor<'de> for Typed<'_> {
     }
 }
 
-fn side<'de, A: MapAccess<'de>>(map: &mut A, name: &str, plan: Option<&Plan>) -> Result<Option<Box<Val>>, A::Error> {
-    match plan {
+fn side<'de, A: MapAccess<'de>>(map: &mut A, name: &str, seed: Option<Typed>) -> Result<Option<Box<Val>>, A::Error> {
+    match seed {
         None => map.next_value::<IgnoredAny>().map(|_| None),
-        Some(plan) => {
-            map.next_value_seed(Typed(plan)).map(|value| Some(Box::new(value))).map_err(|error| within(name, error))
-        }
+        Some(seed) => map.next_value_seed(seed).map(|value| Some(Box::new(value))).map_err(|error| within(name, error)),
     }
 }
 
 /// A record: a map, in any order, to values in the order of the declaration.
-fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field]) -> Result<Val, A::Error> {
+fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field], typed: Typed) -> Result<Val, A::Error> {
+    typed.take(fields.iter().map(|field| size_of::<(String, Val)>() + field.name.len()).sum())?;
     let mut values: Vec<Option<Val>> = vec![None; fields.len()];
     while let Some(name) = map.next_key::<String>()? {
         let place = fields.iter().zip(&mut values).find(|(field, _)| *field.name == *name);
@@ -219,7 +235,7 @@ fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field]) -> Result<Val, A
             map.next_value::<IgnoredAny>()?;
             continue;
         };
-        *place = Some(map.next_value_seed(Typed(&field.plan)).map_err(|error| within(&name, error))?);
+        *place = Some(map.next_value_seed(typed.of(&field.plan)).map_err(|error| within(&name, error))?);
     }
     let named = fields.iter().zip(values).map(|(field, value)| {
         let value = match (value, &field.plan) {
@@ -230,6 +246,16 @@ fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field]) -> Result<Val, A
         Ok((field.name.to_string(), value))
     });
     named.collect::<Result<_, _>>().map(Val::Record)
+}
+
+/// The first of the names, for a message.
+fn some<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut told: Vec<&str> = names.take(MOST_NAMES + 1).collect();
+    if told.len() > MOST_NAMES {
+        told.truncate(MOST_NAMES);
+        told.push("…");
+    }
+    told.join(", ")
 }
 
 fn integer(plan: &Plan, value: i128) -> Option<Val> {

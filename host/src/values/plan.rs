@@ -43,9 +43,39 @@ pub struct FunctionPlan {
     pub result: Plan,
 }
 
+/// Types within types of all functions of a component. In the component one type may stand in many places; a plan has a copy in each.
+const MOST_TYPES: usize = 20_000;
+/// Bytes of the name of a field, a case, a flag or a parameter.
+const LONGEST_NAME: usize = 100;
+
+/// How much more the plans of a component may hold.
+pub struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MOST_TYPES)
+    }
+}
+
+impl Room {
+    fn take(&mut self) -> Result<(), Unsupported> {
+        self.0 = self.0.checked_sub(1).ok_or(Unsupported::TooMany)?;
+        Ok(())
+    }
+
+    fn name(&mut self, name: &str) -> Result<Arc<str>, Unsupported> {
+        self.take()?;
+        if name.len() > LONGEST_NAME { Err(Unsupported::LongName) } else { Ok(name.into()) }
+    }
+}
+
 /// A type that cannot leave the process, or that no caller could be told a failure through.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsupported {
+    #[error("the types of its functions have more than {MOST_TYPES} parts together")]
+    TooMany,
+    #[error("a name in its types has more than {LONGEST_NAME} bytes")]
+    LongName,
     #[error("a {0} cannot travel in a call: service interfaces are made of plain values")]
     Type(&'static str),
     #[error("it returns no result: every function of a service interface returns result<_, error>")]
@@ -57,13 +87,13 @@ pub enum Unsupported {
 }
 
 impl FunctionPlan {
-    pub fn compile(function: &ComponentFunc) -> Result<Self, Unsupported> {
-        let parameters = function
-            .params()
-            .map(|(name, ty)| Ok(Field { name: name.into(), plan: Plan::compile(&ty)? }))
-            .collect::<Result<_, _>>()?;
+    pub fn compile(function: &ComponentFunc, room: &mut Room) -> Result<Self, Unsupported> {
+        let mut parameters = Vec::new();
+        for (name, ty) in function.params() {
+            parameters.push(Field { name: room.name(name)?, plan: Plan::compile(&ty, room)? });
+        }
         let result = function.results().next().ok_or(Unsupported::NoResult)?;
-        let plan = Self { parameters: Plan::Record(parameters), result: Plan::compile(&result)? };
+        let plan = Self { parameters: Plan::Record(parameters), result: Plan::compile(&result, room)? };
         plan.check_failure()?;
         Ok(plan)
     }
@@ -87,7 +117,8 @@ impl FunctionPlan {
 }
 
 impl Plan {
-    fn compile(ty: &Type) -> Result<Self, Unsupported> {
+    fn compile(ty: &Type, room: &mut Room) -> Result<Self, Unsupported> {
+        room.take()?;
         Ok(match ty {
             Type::Bool => Self::Bool,
             Type::S8 => Self::S8,
@@ -102,30 +133,35 @@ impl Plan {
             Type::Float64 => Self::Float64,
             Type::Char => Self::Char,
             Type::String => Self::String,
-            Type::List(list) => Self::List(Box::new(Self::compile(&list.ty())?)),
+            Type::List(list) => Self::List(Box::new(Self::compile(&list.ty(), room)?)),
             Type::Record(record) => Self::Record(
                 record
                     .fields()
-                    .map(|field| Ok(Field { name: field.name.into(), plan: Self::compile(&field.ty)? }))
+                    .map(|field| Ok(Field { name: room.name(field.name)?, plan: Self::compile(&field.ty, room)? }))
                     .collect::<Result<_, Unsupported>>()?,
             ),
-            Type::Tuple(tuple) => Self::Tuple(tuple.types().map(|ty| Self::compile(&ty)).collect::<Result<_, _>>()?),
+            Type::Tuple(tuple) => {
+                Self::Tuple(tuple.types().map(|ty| Self::compile(&ty, room)).collect::<Result<_, _>>()?)
+            }
             Type::Variant(variant) => Self::Variant(
                 variant
                     .cases()
-                    .map(|case| Ok((case.name.into(), case.ty.as_ref().map(Self::compile).transpose()?)))
+                    .map(|case| {
+                        let payload = case.ty.as_ref().map(|ty| Self::compile(ty, room)).transpose()?;
+                        Ok((room.name(case.name)?, payload))
+                    })
                     .collect::<Result<_, Unsupported>>()?,
             ),
-            Type::Enum(cases) => Self::Enum(cases.names().map(Into::into).collect()),
-            Type::Option(option) => match Self::compile(&option.ty())? {
+            Type::Enum(cases) => Self::Enum(cases.names().map(|name| room.name(name)).collect::<Result<_, _>>()?),
+            Type::Option(option) => match Self::compile(&option.ty(), room)? {
                 Self::Option(_) => return Err(Unsupported::Type("option<option<_>>")),
                 inner => Self::Option(Box::new(inner)),
             },
             Type::Result(result) => {
-                let side = |ty: Option<Type>| ty.map(|ty| Self::compile(&ty).map(Box::new)).transpose();
+                let mut side = |ty: Option<Type>| ty.map(|ty| Self::compile(&ty, room).map(Box::new)).transpose();
                 Self::Result(side(result.ok())?, side(result.err())?)
             }
-            Type::Flags(flags) => Self::Flags(flags.names().map(Into::into).collect()),
+            Type::Flags(flags) => Self::Flags(flags.names().map(|name| room.name(name)).collect::<Result<_, _>>()?),
             Type::Own(_) | Type::Borrow(_) => return Err(Unsupported::Type("resource")),
             Type::Future(_) => return Err(Unsupported::Type("future")),
             Type::Stream(_) => return Err(Unsupported::Type("stream")),
@@ -133,5 +169,50 @@ impl Plan {
             Type::Map(_) => return Err(Unsupported::Type("map")),
             Type::FixedLengthList(_) => return Err(Unsupported::Type("list of a fixed length")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_encoder::{
+        Component, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, ComponentValType, InstanceType,
+        PrimitiveValType,
+    };
+    use wasmtime::component::types::ComponentItem;
+
+    use super::*;
+
+    /// The plan of a function that is imported with one parameter: a tuple of tuples of integers.
+    fn plan(parameter: &str, width: usize) -> Result<FunctionPlan, Unsupported> {
+        let integer = ComponentValType::Primitive(PrimitiveValType::U8);
+        let mut instance = InstanceType::new();
+        instance.ty().defined_type().tuple(vec![integer; width]);
+        instance.ty().defined_type().tuple(vec![ComponentValType::Type(0); width]);
+        instance.ty().function().params([(parameter, ComponentValType::Type(1))]).result(Some(integer));
+        instance.export("f", ComponentTypeRef::Func(2));
+        let (mut types, mut imports) = (ComponentTypeSection::new(), ComponentImportSection::new());
+        types.instance(&instance);
+        imports.import("shop:stock/items", ComponentTypeRef::Instance(0));
+        let mut component = Component::new();
+        component.section(&types).section(&imports);
+
+        let engine = wasmtime::Engine::default();
+        let component = wasmtime::component::Component::new(&engine, component.finish()).unwrap();
+        let ty = component.component_type();
+        let (_, import) = ty.imports(&engine).next().unwrap();
+        let ComponentItem::ComponentInstance(instance) = import.ty else { panic!("an instance is imported") };
+        let (_, export) = instance.exports(&engine).next().unwrap();
+        let ComponentItem::ComponentFunc(function) = export.ty else { panic!("a function is exported") };
+        FunctionPlan::compile(&function, &mut Room::default())
+    }
+
+    #[test]
+    fn types_have_a_bound_however_often_one_is_used() {
+        assert!(
+            matches!(plan("p", 100), Err(Unsupported::NoResult)),
+            "it has no error, and nothing else is wrong with it"
+        );
+        assert!(matches!(plan("p", 200), Err(Unsupported::TooMany)));
+        assert!(matches!(plan(&"p".repeat(101), 1), Err(Unsupported::LongName)));
     }
 }

@@ -44,6 +44,9 @@ pub fn act(request: &Request) -> Response {
     if black_box(&MODE).ends_with(b"errors") {
         return Response::empty(500);
     }
+    if black_box(&MODE).ends_with(b"stalls") {
+        black_box(loop_for_ever());
+    }
     if black_box(&MODE).ends_with(b"slowly") {
         // A quarter of a second, and more on a slow machine.
         for turn in 0..150_000_000_u64 {

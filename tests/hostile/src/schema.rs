@@ -6,13 +6,16 @@ use std::hint::black_box;
 /// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
 static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
-const STEPS: [(&str, &str); 7] = [
+const STEPS: [(&str, &str); 10] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
     ("demand", "alter table entry add column author text not null"),
     ("fails!", "insert into mark (name, count) values ('bad', -1)"),
     ("floods", "select repeat('x', 30000000)"),
+    ("inside", "create function inside() returns int language sql as 'select 1'"),
+    ("does-a", "do $$ begin perform set_config('statement_timeout', '0', false); end $$"),
+    ("locks!", "select pg_advisory_lock(1)"),
     ("adds-a", "alter table mark add column author text not null default ''"),
 ];
 

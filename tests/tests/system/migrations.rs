@@ -53,6 +53,13 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
     mark(&system.rest()).await;
     let output = system.try_command(&["deploy", "hostile", &next(&system, "floods")]).await;
     assert!(said(&output).contains("answered with more than 8 MiB at once"), "{}", said(&output));
+    // A function could do in a call what no statement may.
+    for (step, refusal) in [("inside", "language sql"), ("does-a", "language plpgsql"), ("locks!", "pg_advisory_lock")]
+    {
+        let output = system.try_command(&["deploy", "hostile", &next(&system, step)]).await;
+        let expected = format!("permission denied for {}", refusal.replace("pg_", "function pg_"));
+        assert!(said(&output).contains(&expected), "{step}: {}", said(&output));
+    }
     // What the version that serves can live with is done.
     system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
     mark(&system.rest()).await;

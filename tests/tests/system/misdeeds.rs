@@ -131,6 +131,7 @@ fn artifacts() -> Vec<(u32, &'static str, Vec<u8>)> {
         (82, "a compile bomb", malformed::compile_bomb()),
         (83, "a description without end", artifact::behaving(&good, "hangs!")),
         (84, "a panic in the description", artifact::behaving(&good, "panics")),
+        (91, "two memories, of which it could have a thousand", malformed::two_memories()),
     ]
 }
 

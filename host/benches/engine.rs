@@ -42,6 +42,7 @@ const SERVICES: &str = r#"
     [services.hostile]
     grants = ["sql", "events", "call", "clock", "log"]
     publish = ["hostile.happened"]
+    hear = ["hostile.happened"]
     call = ["clinic:hostile/acts"]
     [services.letters]
     grants = ["call", "context", "log"]

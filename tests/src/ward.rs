@@ -49,6 +49,7 @@ impl Environment {
 const HOSTILE: &str = r#"
     grants = ["sql", "events", "call", "clock", "log"]
     publish = ["hostile.happened"]
+    hear = ["hostile.happened"]
     call = ["clinic:hostile/acts"]
     limits = { time_ms = 1000, concurrency = 4, queue = 2, memory_mb = 16 }
 "#;

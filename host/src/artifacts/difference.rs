@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::config::{Capability, Grants};
-use crate::engine::{Access, Effect, Offered, Outline, Route};
+use crate::engine::{Access, Effect, Offered, Outline, Route, Subscription};
 use crate::values::disagreement;
 
 /// The part of a component that changes.
@@ -66,7 +66,7 @@ pub fn differences(old: &Outline, new: &Outline, granted: Option<&Grants>) -> Ve
     let mut changes = service(old, new);
     changes.extend(functions(&old.functions, &new.functions));
     changes.extend(routes(&old.description.routes, &new.description.routes));
-    changes.extend(subscriptions(old, new));
+    changes.extend(subscriptions(old, new, granted));
     changes.extend(events(old, new, granted));
     changes.extend(grants(old, new, granted));
     changes.extend(calls(old, new, granted));
@@ -176,7 +176,14 @@ fn changed_access(old: &Route, new: &Route, name: String) -> Option<Change> {
     }
 }
 
-fn subscriptions(old: &Outline, new: &Outline) -> Vec<Change> {
+fn subscriptions(old: &Outline, new: &Outline, granted: Option<&Grants>) -> Vec<Change> {
+    let needing = |change: Change, subscription: &Subscription, told: String| {
+        let is_granted = |name: &String| granted.is_none_or(|grants| grants.hear.contains(name));
+        match subscription.event_types.iter().all(is_granted) {
+            true => change.because(told),
+            false => change.breaking(format!("{told}: hosts refuse it: add it to `hear`")),
+        }
+    };
     let (old, new) = (&old.description.subscriptions, &new.description.subscriptions);
     compare(
         (old, new),
@@ -189,11 +196,11 @@ fn subscriptions(old: &Outline, new: &Outline) -> Vec<Change> {
             (Some(old), Some(new)) => {
                 let changed = Change::new(Area::Subscription, Kind::Changed, &new.name);
                 let (before, now) = (old.event_types.join(", "), new.event_types.join(", "));
-                (before != now).then(|| changed.because(format!("{now} instead of {before}")))
+                (before != now).then(|| needing(changed, new, format!("{now} instead of {before}")))
             }
             (None, new) => {
                 let added = Change::new(Area::Subscription, Kind::Added, &new?.name);
-                Some(added.because(format!("hears {}", new?.event_types.join(", "))))
+                Some(needing(added, new?, format!("hears {}", new?.event_types.join(", "))))
             }
         },
     )

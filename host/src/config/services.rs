@@ -104,6 +104,8 @@ pub struct Grants {
     pub capabilities: BTreeSet<Capability>,
     /// Event types.
     pub publish: BTreeSet<String>,
+    /// Event types.
+    pub hear: BTreeSet<String>,
     /// Service interfaces without version: `shop:stock/items`.
     pub call: BTreeSet<String>,
 }
@@ -154,6 +156,8 @@ struct Written {
     #[serde(default)]
     publish: BTreeSet<String>,
     #[serde(default)]
+    hear: BTreeSet<String>,
+    #[serde(default)]
     call: BTreeSet<String>,
     #[serde(default)]
     settings: BTreeMap<String, String>,
@@ -177,7 +181,8 @@ fn service(settings: &Settings, section: &str, name: &str) -> Result<ServiceConf
     let service_name = ServiceName::parse(name).ok_or_else(|| {
         invalid(format!("{name:?} is not a service name: lower case letters, digits and dashes, at most 40"))
     })?;
-    let grants = Grants { capabilities: written.grants, publish: written.publish, call: written.call };
+    let Written { grants, publish, hear, call, .. } = written;
+    let grants = Grants { capabilities: grants, publish, hear, call };
     for (list, capability) in [(&grants.publish, Capability::Events), (&grants.call, Capability::Call)] {
         if !list.is_empty() && !grants.capabilities.contains(&capability) {
             let capability = capability.name();

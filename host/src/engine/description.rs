@@ -8,7 +8,7 @@ use crate::bindings::exports::ward::component::description as wit;
 use crate::config::{Grants, ServiceName};
 use crate::security::Principal;
 
-pub use wit::{Access, Component as Description, Effect, Route};
+pub use wit::{Access, Component as Description, Effect, Route, Subscription};
 
 impl Access {
     /// None is somebody without a token.
@@ -32,6 +32,8 @@ pub enum Fault {
     Route { operation: String, message: &'static str },
     #[error("it publishes {0}, which is not granted: add it to `publish` in [services.{1}]")]
     Publish(String, String),
+    #[error("it hears {0}, which is not granted: add it to `hear` in [services.{1}]")]
+    Hear(String, String),
     #[error("it describes {what}, but does not export {interface}")]
     NotExported { what: &'static str, interface: &'static str },
     #[error("its OpenAPI document is not JSON: {0}")]
@@ -83,9 +85,12 @@ pub fn check(description: &Description, service: &ServiceName, grants: &Grants) 
             return Err(Fault::Unusable(subscription.name.clone()));
         }
     }
-    let heard = description.subscriptions.iter().flat_map(|subscription| &subscription.event_types);
-    if let Some(unusable) = heard.chain(&description.publishes).find(|name| !is_event_type(name)) {
+    let mut heard = description.subscriptions.iter().flat_map(|subscription| &subscription.event_types);
+    if let Some(unusable) = heard.clone().chain(&description.publishes).find(|name| !is_event_type(name)) {
         return Err(Fault::EventType(unusable.clone()));
+    }
+    if let Some(missing) = heard.find(|name| !grants.hear.contains(*name)) {
+        return Err(Fault::Hear(missing.clone(), service.to_string()));
     }
     if let Some(missing) = description.publishes.iter().find(|name| !grants.publish.contains(*name)) {
         return Err(Fault::Publish(missing.clone(), service.to_string()));
@@ -224,6 +229,7 @@ mod tests {
         assert!(fault(|d| d.routes[0].method = "get".into()).contains("method"));
         assert!(fault(|d| d.routes = vec![d.routes[0].clone(); 501]).contains("501 routes; at most 500"));
         let hears = |name: &str| wit::Subscription { name: "s".into(), event_types: vec![name.into()] };
+        assert!(fault(|d| d.subscriptions = vec![hears("a.b")]).contains("add it to `hear`"));
         for name in [">", "a.*", "a..b", "a b", ""] {
             assert!(fault(|d| d.subscriptions = vec![hears(name)]).contains("type of event"), "{name}");
         }

@@ -49,7 +49,9 @@ impl Outline {
         let needs = needs(engine, &compiled.component);
         let description = asked::describe(engine, compiled).await?;
         let service = ServiceName::parse(&description.name).ok_or(Fault::Unusable(description.name))?;
+        let heard = description.subscriptions.iter().flat_map(|subscription| &subscription.event_types);
         let grants = Grants {
+            hear: heard.cloned().collect(),
             capabilities: needs.iter().map(|need| need.capability).collect(),
             publish: description.publishes.into_iter().collect(),
             call: needs.iter().filter_map(called).collect(),

@@ -156,25 +156,41 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// The commands that do something, with their words.
-    fn leaves(command: &clap::Command, words: &str) -> Vec<(String, bool)> {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/commands.md");
+
+    /// The commands that do something, with their words and what `--help` says.
+    fn leaves(command: &clap::Command, words: &str) -> Vec<(String, String)> {
         let visible = command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help");
         let inner: Vec<_> =
             visible.flat_map(|inner| leaves(inner, format!("{words} {}", inner.get_name()).trim())).collect();
         match command.has_subcommands() {
             true => inner,
             false => {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                vec![(words.to_owned(), help.contains("Example"))]
+                let mut alone = command.clone().bin_name(format!("ward {words}")).term_width(110);
+                vec![(words.to_owned(), alone.render_long_help().to_string())]
             }
         }
     }
 
     #[test]
     fn every_command_has_an_example() {
-        let without = leaves(&command(), "").into_iter().filter(|(_, has_example)| !has_example);
+        let without = leaves(&command(), "").into_iter().filter(|(_, help)| !help.contains("Example"));
         let without: Vec<String> = without.map(|(words, _)| words).collect();
         assert_eq!(without, Vec::<String>::new(), "add them to commands/examples.rs");
+    }
+
+    #[test]
+    fn the_page_of_commands_is_what_help_says() {
+        let mut page = "# Commands\n\nWhat `--help` says of each. A test holds this page against it.\n".to_owned();
+        for (words, help) in leaves(&command(), "") {
+            let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+            page += &format!("\n## ward {words}\n\n```text\n{}\n```\n", help.join("\n").trim());
+        }
+        if std::env::var_os("WARD_WRITE_PAGES").is_some() {
+            std::fs::write(PAGE, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(PAGE).unwrap_or_default();
+        assert!(written == page, "write it anew: WARD_WRITE_PAGES=1 cargo test -p ward-host --bin ward");
     }
 
     #[test]

@@ -57,10 +57,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(std::io::stdout().write_all(&script)?)
 }
 
-/// The services of the configuration.
+/// The services of the configuration, those that components bring for themselves among them.
 pub fn services() -> Vec<CompletionCandidate> {
     let Some(config) = configuration() else { return Vec::new() };
-    config.services.iter().map(|service| CompletionCandidate::new(service.name.as_str())).collect()
+    config.all_services().map(|service| CompletionCandidate::new(service.name.as_str())).collect()
 }
 
 /// The functions that are served now, of the service that the command names. Their short names are completed where no path

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
+use clap_complete::ArgValueCandidates;
+use serde::Serialize;
 
 use super::ask::hosts;
-use super::output::{self, Format, Progress};
+use super::completion;
+use super::output::{self, Exit, Format, Progress};
 use super::prune::make_room;
 use super::push::provide;
 use crate::artifacts::Digest;
@@ -19,6 +22,7 @@ use crate::services::{HostStatus, ServiceStatus, State};
 #[derive(Args)]
 pub struct Arguments {
     /// The service, as in the configuration.
+    #[arg(add = ArgValueCandidates::new(completion::services))]
     service: String,
     /// The component: a file, or the digest of one that was pushed (its beginning is enough).
     component: String,
@@ -41,6 +45,7 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct PromoteArguments {
     /// The service, as in the configuration.
+    #[arg(add = ArgValueCandidates::new(completion::services))]
     service: String,
     /// The canary's new share; without it, all calls.
     #[arg(long)]
@@ -55,8 +60,10 @@ pub struct PromoteArguments {
 #[derive(Args)]
 pub struct RollbackArguments {
     /// The service, as in the configuration.
+    #[arg(add = ArgValueCandidates::new(completion::services))]
     service: String,
-    /// The generation to go back to (`ward history`); without it, a canary ends, or the version before serves again.
+    /// The generation to go back to, one of the last ten that were not taken back (`ward history`; for others deploy their digest);
+    /// without it, a canary ends, or the version before serves again.
     generation: Option<u64>,
     /// Why; it is kept in the history.
     #[arg(long)]
@@ -171,20 +178,24 @@ impl Desk {
     ) -> anyhow::Result<()> {
         let order = self.order(change, Unchanged::SayAgain).await?;
         let (shall_be, already) = if order.is_new { ("shall be", "") } else { ("is at", " already") };
-        if wait.format.json {
-            output::json(&order.desired)?;
-        } else {
+        if !wait.format.json {
             output::line(format_args!("{} {shall_be} {}{already}", self.service, said(&order.desired)));
         }
-        if wait.no_wait {
-            return Ok(());
+        let statuses = match wait.no_wait {
+            true => Vec::new(),
+            false => {
+                let _progress = Progress::of("waiting for the hosts");
+                self.settled(&order, Duration::from_secs(wait.timeout)).await?
+            }
+        };
+        match (wait.format.json, wait.no_wait) {
+            (true, _) => output::json(&Outcome::of(&statuses, &order))?,
+            (false, true) => {}
+            (false, false) => report(&statuses, &order),
         }
-        let _progress = Progress::of("waiting for the hosts");
-        let statuses = self.settled(&order, Duration::from_secs(wait.timeout)).await?;
-        match (wait.format.json, refusal(&statuses, &order)) {
-            (true, None) => Ok(()),
-            (true, Some(reason)) => bail!("not taken; what served before still serves. {reason}"),
-            (false, _) => report(&statuses, &order),
+        match refusal(&statuses, &order) {
+            None => Ok(()),
+            Some(reason) => bail!("not taken; what served before still serves. {reason}"),
         }
     }
 
@@ -217,10 +228,15 @@ impl Desk {
             }
             if Instant::now() > until {
                 let (seconds, service) = (timeout.as_secs(), &self.service);
-                let Some((host, status)) = unsettled else {
-                    bail!("no host takes it: is [services.{service}] in the configuration that the hosts read?");
-                };
-                bail!("not all hosts are done after {seconds} s ({host}: {:?}, {})", status.state, status.reason);
+                return Err(Exit::TimedOut.because(match unsettled {
+                    None => {
+                        format!("no host takes it: is [services.{service}] in the configuration that the hosts read?")
+                    }
+                    Some((host, status)) => format!(
+                        "not all hosts are done after {seconds} s ({host}: {:?}, {}); they go on",
+                        status.state, status.reason
+                    ),
+                }));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -253,11 +269,16 @@ impl Order {
 type Statuses = Vec<(String, ServiceStatus)>;
 
 pub fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName> {
-    let service = ServiceName::parse(name).with_context(|| format!("{name:?} is not a service name"))?;
+    let service = service_name(name)?;
     if config.service(&service).is_none() {
-        bail!("{service} is not in the configuration: add [services.{service}] with its grants");
+        let message = format!("{service} is not in the configuration: add [services.{service}] with its grants");
+        return Err(Exit::Usage.because(message));
     }
     Ok(service)
+}
+
+pub fn service_name(name: &str) -> anyhow::Result<ServiceName> {
+    ServiceName::parse(name).ok_or_else(|| Exit::Usage.because(format!("{name:?} is not a service name")))
 }
 
 /// `generation 3 (3ab21f…), and 4 (99c0d1…) for 5 % of the calls`
@@ -291,19 +312,48 @@ fn is_settled(status: &ServiceStatus, revision: u64) -> bool {
     status.revision >= revision && matches!(status.state, State::Running | State::Refused)
 }
 
-fn report(statuses: &Statuses, order: &Order) -> anyhow::Result<()> {
+/// Hosts on which what was ordered takes calls.
+fn taken<'a>(statuses: &'a Statuses, order: &Order) -> Vec<Taken<'a>> {
+    let willing = statuses.iter().filter(|(_, status)| !is_refused(status, order));
+    let serving = willing.filter_map(|(host, status)| {
+        let mut serving = [&status.serving, &status.canary].into_iter().flatten();
+        let serving = serving.find(|serving| serving.generation == order.generation())?;
+        Some(Taken { host, version: &serving.version, percent: serving.percent })
+    });
+    serving.collect()
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    host: &'a str,
+    version: &'a str,
+    percent: u8,
+}
+
+/// What became of an order, for programs.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(flatten)]
+    desired: &'a Desired,
+    /// Where it takes calls; empty where nobody waited for it.
+    hosts: Vec<Taken<'a>>,
+    /// The first host that does not take it, and why.
+    refused: Option<String>,
+}
+
+impl<'a> Outcome<'a> {
+    fn of(statuses: &'a Statuses, order: &'a Order) -> Self {
+        Self { desired: &order.desired, hosts: taken(statuses, order), refused: refusal(statuses, order) }
+    }
+}
+
+fn report(statuses: &Statuses, order: &Order) {
     if statuses.is_empty() {
         output::line("no host runs now; the first one that starts will take it");
     }
-    for (host, status) in statuses.iter().filter(|(_, status)| !is_refused(status, order)) {
-        let mut serving = [&status.serving, &status.canary].into_iter().flatten();
-        let Some(serving) = serving.find(|serving| serving.generation == order.generation()) else { continue };
-        let (service, percent) = (&status.service, serving.percent);
-        output::line(format_args!("{host}: {service} {} serves {percent} % of the calls", serving.version));
-    }
-    match refusal(statuses, order) {
-        None => Ok(()),
-        Some(reason) => bail!("not taken; what served before still serves. {reason}"),
+    for Taken { host, version, percent } in taken(statuses, order) {
+        let service = statuses.first().map_or("", |(_, status)| &status.service);
+        output::line(format_args!("{host}: {service} {version} serves {percent} % of the calls"));
     }
 }
 

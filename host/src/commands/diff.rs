@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use self::live::{Held, Live};
 use super::inspect::{Artifact, configured, plain};
-use super::output::{self, BAD, Exit, Format, paint};
+use super::output::{self, BAD, Exit, Format, Progress, paint};
 use crate::artifacts::{Change, Digest, Inspector, Kind, differences};
 use crate::config::Config;
 use crate::engine::Outline;
@@ -44,7 +44,10 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let after = outline(&inspector, &new, "NEW").await?;
     let granted = configured(config, &after).map(|service| &service.grants);
     let changes = differences(&before, &after, granted);
-    let live = Live::held(config, &inspector, &after).await;
+    let live = {
+        let _progress = Progress::of("holding it against what serves");
+        Live::held(config, &inspector, &after).await
+    };
     let comparison = Comparison { changes, live: live.map_err(|error| format!("{error:#}")) };
     match arguments.format.json {
         true => output::json(&comparison.report(&old, &new))?,

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use ward_proto::call::{ce, header, subject};
 
 use super::completion;
-use super::output::{self, FAINT, Format, HEADING, line, paint};
+use super::output::{self, Exit, FAINT, Format, HEADING, Progress, line, paint};
 use crate::bus::{Bus, Headers};
 use crate::clock;
 use crate::config::Config;
@@ -165,6 +165,7 @@ async fn tail(bus: &Bus, arguments: TailArguments) -> anyhow::Result<()> {
 
 async fn list(bus: &Bus, arguments: DeadArguments) -> anyhow::Result<()> {
     let letters = dead::list(bus, arguments.service.as_deref(), None, arguments.limit).await?;
+    note_a_cut(letters.len(), arguments.limit);
     if arguments.format.json {
         return output::json(&letters);
     }
@@ -184,15 +185,31 @@ async fn list(bus: &Bus, arguments: DeadArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn note_a_cut(shown: usize, limit: usize) {
+    if shown == limit {
+        output::note(format_args!("there may be more: --limit is {limit}"));
+    }
+}
+
 async fn replay(bus: &Bus, arguments: ReplayArguments) -> anyhow::Result<()> {
     let subscription = arguments.subscription.as_deref();
-    let letters = dead::list(bus, Some(&arguments.service), subscription, arguments.limit).await?;
+    let progress = Progress::of("replaying");
+    let limit = if arguments.sequence.is_some() { usize::MAX } else { arguments.limit };
+    let letters = dead::list(bus, Some(&arguments.service), subscription, limit).await?;
     let chosen = letters.iter().filter(|letter| arguments.sequence.is_none_or(|one| one == letter.sequence));
     let mut replayed = Vec::new();
     for letter in chosen {
         dead::replay(bus, letter).await?;
         replayed.push(letter);
     }
+    drop(progress);
+    if let (Some(sequence), true) = (arguments.sequence, replayed.is_empty()) {
+        let service = &arguments.service;
+        return Err(
+            Exit::Usage.because(format!("{service} has no dead letter {sequence}: `ward events dead {service}`"))
+        );
+    }
+    note_a_cut(replayed.len(), limit);
     match arguments.format.json {
         true => output::json(&replayed),
         false => {

@@ -1,9 +1,11 @@
 //! `ward history`: what was desired of a service, who wanted it, and why it ended.
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
-use super::deploy::{known_service, short};
+use super::completion;
+use super::deploy::{known_service, service_name, short};
 use super::output::{self, Format};
 use crate::bus::Bus;
 use crate::config::Config;
@@ -11,7 +13,8 @@ use crate::services::desired::{Canary, Change, Desired, DesiredState};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The service, as in the configuration.
+    /// The service.
+    #[arg(add = ArgValueCandidates::new(completion::services))]
     service: String,
     #[command(flatten)]
     format: Format,
@@ -33,10 +36,13 @@ struct Entry<'a> {
 }
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
-    let service = known_service(config, &arguments.service)?;
+    let service = service_name(&arguments.service)?;
     let bus = Bus::connect(&config.nats, "ward history").await?;
     let history = DesiredState::open(&bus).await?.history(&service).await?;
     let entries = entries(&history);
+    if entries.is_empty() {
+        known_service(config, &arguments.service)?;
+    }
     if arguments.format.json {
         return output::json(&entries);
     }

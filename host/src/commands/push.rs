@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{self, Format};
+use super::output::{self, Format, Progress};
 use super::prune::make_room;
 use crate::artifacts::{Artifacts, Digest, SigningKeyFile};
 use crate::bus::Bus;
@@ -28,7 +28,9 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let key = signing_key(config, arguments.key.as_deref())?;
     let bus = Bus::connect(&config.nats, "ward push").await?;
     let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
+    let progress = Progress::of("storing the artifact");
     let pushed = artifacts.push(&artifact, key.as_ref()).await?;
+    drop(progress);
     let verdict = artifacts.verdict(&pushed.digest).await?;
     make_room(config, &bus, &pushed.digest).await;
     if arguments.format.json {
@@ -52,6 +54,7 @@ pub async fn provide(config: &Config, bus: &Bus, what: &str, key: Option<&Path>)
     let path = Path::new(what);
     if path.exists() {
         let key = signing_key(config, key)?;
+        let _progress = Progress::of("storing the artifact");
         return Ok(artifacts.push(&read(config, path)?, key.as_ref()).await?.digest);
     }
     let digest = artifacts.resolve(what).await;

@@ -4,8 +4,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use ward_tests::System;
+use ward_tests::artifact::{behaving, marked, write};
 use ward_tests::clinic::{JOHN, NOBODY};
-use ward_tests::machine::{program, repository};
+use ward_tests::machine::{component, program, repository};
 use ward_tests::ward::said;
 
 fn ward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -127,6 +128,33 @@ fn a_server_that_is_away_is_code_3_and_a_wrong_option_code_2() {
     assert!(!said(&output).contains('\u{1b}'), "{}", said(&output));
     assert_eq!(ward(&["ps", "--nonsense"], &away).status.code(), Some(2));
     assert_eq!(ward(&["--config", "/nowhere.toml", "ps"], &[]).status.code(), Some(2));
+    assert_eq!(ward(&["history", "No-Name"], &away).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn an_order_says_what_became_of_it_and_each_end_has_its_code() {
+    let system = System::with().hostile().start().await;
+    let good = std::fs::read(component("hostile")).unwrap();
+    let file = |name: &str, bytes: &[u8]| write(system.folder(), name, bytes).to_str().unwrap().to_owned();
+    let (next, last) = (file("next", &marked(&good, 1)), file("last", &marked(&good, 2)));
+    let unwell = file("unwell", &behaving(&good, "unwell"));
+    let order = async |arguments: &[&str]| {
+        let output = system.try_command(arguments).await;
+        (output.status.code(), out(&output))
+    };
+    let (code, text) = order(&["deploy", "hostile", &next, "--json"]).await;
+    let outcome = parsed(&text);
+    assert_eq!((code, &outcome["hosts"][0]["percent"], &outcome["refused"]), (Some(0), &json!(100), &json!(null)));
+    assert_eq!(outcome["stable"]["generation"], 2, "{outcome}");
+    let (code, text) = order(&["deploy", "hostile", &unwell, "--json"]).await;
+    let refused = parsed(&text)["refused"].as_str().unwrap().to_owned();
+    assert!(code == Some(1) && refused.contains("it does not feel well"), "{code:?} {refused}");
+    assert_eq!(order(&["deploy", "hostile", &last, "--timeout", "0"]).await.0, Some(4), "nobody is done at once");
+    for unknown in [&["deploy", "nobody", &last][..], &["rollback", "nobody"], &["history", "nobody"]] {
+        assert_eq!(order(unknown).await.0, Some(2), "{unknown:?}");
+    }
+    assert_eq!(order(&["events", "replay", "hostile", "--sequence", "9"]).await.0, Some(2), "there is none");
+    system.end_broken();
 }
 
 /// What bash offers at the end of a line.
@@ -152,6 +180,9 @@ async fn the_shell_completes_functions_that_are_served_now() {
         ("ward call billing op", vec!["open"]),
         ("ward call --deadline 100 billing accounts.o", vec!["accounts.open"]),
         ("ward call bil", vec!["billing"]),
+        ("ward deploy bil", vec!["billing"]),
+        ("ward rollback bil", vec!["billing"]),
+        ("ward history bil", vec!["billing"]),
         ("ward call nobody acc", vec![]),
     ] {
         let offered = offered(system, line).await;

@@ -4,7 +4,10 @@ use async_nats::HeaderMap;
 use async_nats::jetstream;
 use serde_json::Value;
 use ward_proto::call::{ce, header, subject};
+use ward_tests::artifact::{marked, write};
 use ward_tests::clinic::{path, register};
+use ward_tests::load::Load;
+use ward_tests::machine::component;
 use ward_tests::{System, eventually, unique};
 
 /// Stores a message in the event stream under an id of its own, so that the server does not know it again.
@@ -83,6 +86,36 @@ async fn an_event_that_nobody_can_handle_is_kept_with_the_reason_and_can_be_repl
     let rest = system.admin().await;
     let account = rest.get(&format!("{}?include=account", path(&patient))).await.expect(200).json();
     assert_eq!(account["account"]["state"], "open", "what others wait for goes on");
+    system.end_broken();
+}
+
+/// The subscription belongs to the service and not to a version: what is delivered once is not delivered again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swaps_while_events_flow_deliver_none_twice() {
+    const SWAPS: u32 = 20;
+    let system = System::with().hostile().start().await;
+    let rest = system.rest();
+    let load = Load::start(2, move |number| {
+        let rest = rest.clone();
+        async move {
+            let answer = rest.post(&format!("/hostile/write/event?name=e{number}"), Value::Null).await;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        }
+    });
+    let good = std::fs::read(component("hostile")).unwrap();
+    for mark in 1..=SWAPS {
+        load.goes_on_for(5).await;
+        system.deploy("hostile", write(system.folder(), &format!("v{mark}"), &marked(&good, mark))).await;
+    }
+    let (published, failures) = load.end().await;
+    assert_eq!(failures, Vec::<String>::new());
+    let database = system.database("hostile").await;
+    eventually("each event has had its effect", async || {
+        let heard: i64 = sqlx::query_scalar("select count(*) from mark").fetch_one(&database).await.unwrap();
+        (heard == i64::try_from(published).unwrap()).then_some(())
+    })
+    .await;
+    assert_eq!(system.nats.deliveries("hostile_happened").await, published as u64, "{SWAPS} swaps");
     system.end_broken();
 }
 

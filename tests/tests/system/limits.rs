@@ -93,6 +93,9 @@ async fn a_body_that_is_too_large_for_the_component_is_a_413() {
     let large = json!("x".repeat(2000));
     let problem = rest.post("/hostile/write/nothing", large).await.expect_problem(413);
     assert!(problem["detail"].as_str().unwrap().contains("limits.request_bytes is 1000 bytes"), "{problem}");
+    let metrics = rest.get("/metrics").await.expect(200).text();
+    let counted = "ward_limit_refusals_total{service=\"hostile\",limit=\"request_bytes\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
     rest.post("/hostile/write/nothing", Value::Null).await.expect(200);
     system.end_broken();
 }

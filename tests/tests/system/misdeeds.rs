@@ -114,24 +114,29 @@ const STATEMENTS: [(u32, &str); 44] = [
     (71, "alter role current_user password 'a'"),
 ];
 
-/// Number, and what is wrong with an artifact that somebody deploys.
-fn artifacts() -> Vec<(u32, &'static str, Vec<u8>)> {
+/// Number, what is wrong with an artifact that somebody deploys, and a word of the refusal.
+fn artifacts() -> Vec<(u32, &'static str, Vec<u8>, &'static str)> {
     let (good, other) = (std::fs::read(component("hostile")).unwrap(), std::fs::read(component("auth")).unwrap());
     vec![
-        (72, "truncated", Fault::Truncated.apply(&good, &other, 1)),
-        (73, "random bytes", malformed::noise()),
-        (74, "empty", Vec::new()),
-        (75, "a core module", malformed::core_module()),
-        (76, "another service, with imports that are not granted", Fault::OtherService.apply(&good, &other, 2)),
-        (77, "an import that no host offers", malformed::unknown_import()),
-        (78, "a count of four billion", malformed::huge_count()),
-        (79, "four gigabytes of memory", malformed::huge_memory()),
-        (80, "a table of ten million", malformed::huge_table()),
-        (81, "types nested 100,000 deep", malformed::deep_types()),
-        (82, "a compile bomb", malformed::compile_bomb()),
-        (83, "a description without end", artifact::behaving(&good, "hangs!")),
-        (84, "a panic in the description", artifact::behaving(&good, "panics")),
-        (91, "two memories, of which it could have a thousand", malformed::two_memories()),
+        (72, "truncated", Fault::Truncated.apply(&good, &other, 1), "does not compile"),
+        (73, "random bytes", malformed::noise(), "does not compile"),
+        (74, "empty", Vec::new(), "does not compile"),
+        (75, "a core module", malformed::core_module(), "does not compile"),
+        (
+            76,
+            "another service, with imports that are not granted",
+            Fault::OtherService.apply(&good, &other, 2),
+            "needs the grant",
+        ),
+        (77, "an import that no host offers", malformed::unknown_import(), "is not granted"),
+        (78, "a count of four billion", malformed::huge_count(), "count exceeds"),
+        (79, "four gigabytes of memory", malformed::huge_memory(), "does not export"),
+        (80, "a table of ten million", malformed::huge_table(), "table does not fit"),
+        (81, "types nested 100,000 deep", malformed::deep_types(), "overflow"),
+        (82, "a compile bomb", malformed::compile_bomb(), "compil"),
+        (83, "a description without end", artifact::behaving(&good, "hangs!"), "longer than a second"),
+        (84, "a panic in the description", artifact::behaving(&good, "panics"), "asking it what it is failed"),
+        (91, "two memories, of which it could have a thousand", malformed::two_memories(), "linear memories"),
     ]
 }
 
@@ -295,10 +300,11 @@ async fn no_statement_leaves_its_call() {
 async fn no_artifact_takes_the_place_of_what_serves() {
     let system = system().await;
     let (rest, load) = (system.rest(), healthy(&system).await);
-    for (number, wrong, bytes) in artifacts() {
+    for (number, wrong, bytes, reason) in artifacts() {
         let file = artifact::write(system.folder(), &format!("artifact-{number}"), &bytes);
         let output = system.try_command(&["deploy", "hostile", file.to_str().unwrap()]).await;
-        assert!(!output.status.success(), "{number} {wrong}: {}", ward_tests::ward::said(&output));
+        let said = ward_tests::ward::said(&output);
+        assert!(!output.status.success() && said.contains(reason), "{number} {wrong}: {said}");
         rest.get("/hostile/read/nothing").await.expect(200);
     }
     nobody_noticed(load).await;

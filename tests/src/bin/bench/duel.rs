@@ -148,8 +148,7 @@ impl Duel {
 
 fn target_of(work: &str) -> fn(usize) -> Option<f64> {
     match work {
-        "read by key" => |connections| (connections == 32).then_some(0.45),
-        "registration" => |connections| (connections == 32).then_some(0.5),
+        "read by key" | "registration" => |connections| (connections == 32).then_some(0.5),
         _ => |_| None,
     }
 }

@@ -115,7 +115,7 @@ async fn swaps_while_events_flow_deliver_none_twice() {
         (heard == i64::try_from(published).unwrap()).then_some(())
     })
     .await;
-    assert_eq!(system.nats.deliveries("hostile_happened").await, published as u64, "{SWAPS} swaps");
+    assert_eq!(system.nats.deliveries("hostile_happened").await, published, "{SWAPS} swaps");
     system.end_broken();
 }
 

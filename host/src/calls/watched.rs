@@ -1,7 +1,7 @@
 //! A call on one of the generations that serve; while that one is watched, on the one before as well if need be.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ward_proto::call::{FailureKind, header};
 
@@ -82,6 +82,9 @@ fn not_serving(service: &Service, lineup: &Lineup, number: u64) -> Failure {
     Failure::new(FailureKind::Refused, message)
 }
 
+/// How long PostgreSQL may take to notice that a call was stopped, and to give up the idempotency key that it held.
+const RELEASE: Duration = Duration::from_millis(500);
+
 /// A call of a generation under watch. What it fails, or has no answer to in time, the generation before may answer: nothing is
 /// left of it. What both fail is not the new one's fault.
 async fn watched<O>(service: &Service, watch: &Arc<Watch>, wanted: &Wanted<'_, O>, operation: &Operation) -> Answered
@@ -105,12 +108,18 @@ where
         _ => Trial::Well,
     };
     if trial == Trial::Well || call.remaining().is_zero() {
-        decide(service, watch, trial);
+        // A caller whose own time was shorter than the patience says nothing about the version.
+        decide(service, watch, if trial == Trial::Late { Trial::Well } else { trial });
         return first;
     }
     let began = Instant::now();
-    let answered = on(service, &watch.before, call, &second, *key).await;
-    let is_better = !is_failure(&answered.outcome) && (trial == Trial::Failed || began.elapsed() < patience);
+    let mut answered = on(service, &watch.before, call, &second, *key).await;
+    while matches!(answered.outcome, Err(Refusal::KeyInUse)) && began.elapsed() < RELEASE {
+        tokio::time::sleep(RELEASE / 20).await;
+        answered = on(service, &watch.before, call, &second, *key).await;
+    }
+    let is_answered = !is_failure(&answered.outcome) && !is_late(&answered.outcome);
+    let is_better = is_answered && (trial == Trial::Failed || began.elapsed() < patience);
     decide(service, watch, if is_better { trial } else { Trial::Well });
     answered
 }

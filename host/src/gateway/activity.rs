@@ -1,8 +1,9 @@
 //! What is going on on one connection, so that one on which nothing does gives up its place.
 //!
-//! Something is under way while a request is read and answered, and while an answer waits for us, as a live stream does. An answer that
-//! waits for its reader is not: who does not read keeps a place like somebody who does not ask.
+//! Something is under way while a request is read and answered, while an answer waits for us, as a live stream does, and whenever bytes
+//! of an answer leave. An answer that waits for its reader is not: who does not read keeps a place like somebody who does not ask.
 
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,10 +12,15 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// Whoever rested for longer makes room when others wait for a place.
 const LEAST_REST: Duration = Duration::from_secs(1);
+
+/// Bytes of a ping in HTTP/2, and of its answer: a sign of life, and no use of the connection.
+const PING: usize = 17;
 
 pub struct Activity {
     began: Instant,
@@ -32,6 +38,11 @@ impl Activity {
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(self.clone())
+    }
+
+    fn touch(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(now, Ordering::Relaxed);
     }
 
     /// Returns when nothing was under way for `idle`; when `crowded` is rung, for much less.
@@ -62,9 +73,57 @@ pub struct UnderWay(Arc<Activity>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last_ms.store(now, Ordering::Relaxed);
+        self.0.touch();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection of which each write counts.
+pub struct Touching {
+    pub stream: TcpStream,
+    pub activity: Arc<Activity>,
+}
+
+impl Touching {
+    fn touched(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(bytes)) if bytes > PING) {
+            self.activity.touch();
+        }
+        written
+    }
+}
+
+impl AsyncRead for Touching {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Touching {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.touched(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.touched(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

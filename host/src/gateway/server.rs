@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
-use super::activity::{self, Activity};
+use super::activity::{self, Activity, Touching};
 
 /// A connection on which the head of a request is not complete by then, counted from its first bytes, is closed.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -132,6 +132,7 @@ fn connect(
     activity: Arc<Activity>,
     is_closing: watch::Receiver<bool>,
 ) -> impl GracefulConnection<Error = Box<dyn Error + Send + Sync>> + Send {
+    let stream = Touching { stream, activity: activity.clone() };
     let service = tower::service_fn(move |mut request: Request<Incoming>| {
         let (under_way, activity) = (activity.begin(), activity.clone());
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -65,10 +65,11 @@ impl WorkLimits {
         Failed::TooMany(self.refuse(Limit::ResultBytes, self.result_bytes, "ask for less"))
     }
 
-    /// Bytes that may be asked for at once while an answer is read. No result within the limit asks for more: the buffers of
-    /// sqlx double as they grow, and are doubled again for what is read next.
+    /// Bytes that may be asked for at once while a statement is sent and its answer is read. Nothing within the limits asks for more:
+    /// the buffers of sqlx double as they grow, and are doubled again for what is read next.
     fn message_bytes(&self) -> usize {
-        self.result_bytes.saturating_mul(4)
+        let sent = self.parameter_bytes.saturating_add(self.statement_bytes);
+        self.result_bytes.max(sent).saturating_mul(4)
     }
 }
 

@@ -186,12 +186,16 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
         let bad = mode(&system, behaviour).await;
         system.deploy("hostile", &bad).await;
         assert_ne!(serving(&system).await, before);
-        for _ in 0..10 {
+        for number in 0..10 {
+            let key = format!("{behaviour}-{number}");
+            let write = rest.request(Method::POST, "/hostile/write/mark?name=watched").header("idempotency-key", &key);
+            write.send().await.expect(200);
             rest.get("/hostile/read/nothing").await.expect(200);
         }
         eventually("the generation before serves again", async || (serving(&system).await == before).then_some(()))
             .await;
     }
+    assert_eq!(marks(&rest, "watched").await, 30, "each write was done once");
     system.end_broken();
 }
 

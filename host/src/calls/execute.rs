@@ -78,13 +78,15 @@ impl Operation {
     }
 }
 
-/// Runs `operation` on `generation`, if that is not in quarantine, until it ends or the generation's time is over.
+/// Runs `operation` on `generation`, if that is not in quarantine, until it ends, the generation's time is over, or it took longer
+/// than `patience`: the call itself does not know of that, so that it does not behave otherwise.
 pub async fn execute(
     service: &Service,
     generation: &Arc<Generation>,
     call: &Call,
     operation: &Operation,
     key: Option<&IdempotencyKey>,
+    patience: Option<Duration>,
 ) -> Result<Executed, Refusal> {
     let _under_way = generation.enter();
     let quarantine = &generation.context.quarantine;
@@ -92,7 +94,8 @@ pub async fn execute(
     let admitted = quarantine.enter(principal, Instant::now()).map_err(|resting| turned_away(service, &resting))?;
     let limit = Instant::now() + Duration::from_millis(service.config.limits.time_ms);
     let deadline = call.deadline.min(limit);
-    let outcome = Execution { service, generation, call, operation, key, deadline }.until_over().await;
+    let stop = patience.map_or(deadline, |patience| deadline.min(Instant::now() + patience));
+    let outcome = Execution { service, generation, call, operation, key, deadline, stop }.until_over().await;
     let change = admitted.end(is_crash(&outcome), Instant::now());
     report(service, generation, &change);
     outcome
@@ -133,6 +136,8 @@ struct Execution<'a> {
     operation: &'a Operation,
     key: Option<&'a IdempotencyKey>,
     deadline: Instant,
+    /// When it is stopped; before the deadline, if somebody else may answer it.
+    stop: Instant,
 }
 
 /// None when the call shall be run again.
@@ -184,7 +189,7 @@ impl Execution<'_> {
         }
         let call = Call { deadline: self.deadline, trail, ..self.call.clone() };
         let state = CallState::new(call, self.generation.context.clone(), self.service.host.clone(), work, self.seed());
-        let (outcome, work) = invoke(&self.generation.plugin, state, self.operation.invocation(), self.deadline).await;
+        let (outcome, work) = invoke(&self.generation.plugin, state, self.operation.invocation(), self.stop).await;
         if let Err(crash) = &outcome {
             component.fail(crash.to_string());
         }
@@ -290,7 +295,8 @@ impl Execution<'_> {
             }
             Crash::TimedOut => {
                 // Only a call that had all of its time is too slow; another had an impatient caller.
-                let blame = if self.deadline < self.call.deadline { Blame::Component } else { Blame::Caller };
+                let had_all = self.stop == self.deadline && self.deadline < self.call.deadline;
+                let blame = if had_all { Blame::Component } else { Blame::Caller };
                 let told = match blame {
                     Blame::Component => format!(": {}", self.service.refuse(Limit::Time)),
                     _ => String::new(),

@@ -47,7 +47,7 @@ where
     };
     match lineup.watch_over(generation) {
         Some(watch) => watched(service, watch, &wanted, &operation).await,
-        None => on(service, generation, wanted.call, &operation, wanted.key).await,
+        None => on(service, generation, wanted.call, &operation, wanted.key, None).await,
     }
 }
 
@@ -95,13 +95,12 @@ where
     let second = if pinned.is_some() { None } else { (wanted.operation)(&watch.before).ok() };
     // With nobody else to answer it has all the time that there is.
     let Some(second) = second else {
-        let answered = on(service, &watch.generation, call, operation, *key).await;
+        let answered = on(service, &watch.generation, call, operation, *key, None).await;
         decide(service, watch, if is_failure(&answered.outcome) { Trial::Failed } else { Trial::Well });
         return answered;
     };
     let patience = watch.patience();
-    let hurried = Call { deadline: call.deadline.min(Instant::now() + patience), ..(*call).clone() };
-    let first = on(service, &watch.generation, &hurried, operation, *key).await;
+    let first = on(service, &watch.generation, call, operation, *key, Some(patience)).await;
     let trial = match &first.outcome {
         outcome if is_failure(outcome) => Trial::Failed,
         outcome if is_late(outcome) => Trial::Late,
@@ -113,10 +112,10 @@ where
         return first;
     }
     let began = Instant::now();
-    let mut answered = on(service, &watch.before, call, &second, *key).await;
+    let mut answered = on(service, &watch.before, call, &second, *key, None).await;
     while matches!(answered.outcome, Err(Refusal::KeyInUse)) && began.elapsed() < RELEASE {
         tokio::time::sleep(RELEASE / 20).await;
-        answered = on(service, &watch.before, call, &second, *key).await;
+        answered = on(service, &watch.before, call, &second, *key, None).await;
     }
     let is_answered = !is_failure(&answered.outcome) && !is_late(&answered.outcome);
     let is_better = is_answered && (trial == Trial::Failed || began.elapsed() < patience);
@@ -139,9 +138,10 @@ async fn on(
     call: &Call,
     operation: &Operation,
     key: Option<&IdempotencyKey>,
+    patience: Option<Duration>,
 ) -> Answered {
     let began = Instant::now();
-    let outcome = execute(service, generation, call, operation, key).await;
+    let outcome = execute(service, generation, call, operation, key, patience).await;
     match is_failure(&outcome) {
         true => generation.count_failure(),
         false => generation.durations.record(began.elapsed()),

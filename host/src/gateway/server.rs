@@ -107,19 +107,19 @@ async fn answer(
     Ok(response)
 }
 
-/// A place first: without one, connections wait in the backlog.
+/// Without a place one connection waits here, and the others in the backlog.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     crowded: &Notify,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let (stream, peer) = listener.accept().await?;
     let place = loop {
         match tokio::time::timeout(CROWDED, places.clone().acquire_owned()).await {
             Ok(place) => break place.map_err(std::io::Error::other)?,
             Err(_) => crowded.notify_waiters(),
         }
     };
-    let (stream, peer) = listener.accept().await?;
     // Small answers must not wait for more.
     stream.set_nodelay(true)?;
     Ok((stream, peer, place))

@@ -1,7 +1,7 @@
 //! A new generation over its first calls, or a canary for as long as it is one, held against the generation that answers for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Generation;
 use crate::config;
@@ -39,6 +39,7 @@ struct Counts {
     calls: u64,
     failures: u64,
     late: u64,
+    last_late: Option<Instant>,
     decided: bool,
 }
 
@@ -73,6 +74,14 @@ impl Watch {
         if counts.decided {
             return Verdict::Undecided;
         }
+        if trial == Trial::Late {
+            // A store that stands still for a moment holds up all calls of that moment, of any generation: they count as one.
+            let now = Instant::now();
+            if counts.last_late.is_some_and(|last| now - last < self.patience()) {
+                return Verdict::Undecided;
+            }
+            counts.last_late = Some(now);
+        }
         counts.calls += 1;
         counts.failures += u64::from(trial == Trial::Failed);
         counts.late += u64::from(trial == Trial::Late);
@@ -91,7 +100,6 @@ impl Watch {
         if failures >= rules.watch_failures && failures * 100 >= calls * rules.watch_failure_percent {
             return Verdict::Failed(format!("{failures} of {calls} calls failed that the one before answered"));
         }
-        // A store that stands still for a moment holds up calls of any generation, so single ones say little.
         if late >= rules.watch_failures && late * 100 >= calls * LATE_PERCENT {
             let patience = self.patience();
             return Verdict::Failed(format!(

@@ -134,7 +134,9 @@ async fn step(
         limits.migration_lock_timeout_ms, limits.migration_timeout_s
     );
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(bounds))).await?;
-    transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.statements.clone()))).await?;
+    sqlx::query("select ward.run($1)").bind(&migration.statements).execute(&mut *transaction).await?;
+    // Names mean PostgreSQL's own from here on, whatever the step has made and set.
+    transaction.execute("set local search_path = pg_catalog, public").await?;
     for one in needs {
         if let Some((generation, problem)) = one.broken(&mut transaction).await {
             return Ok(Step::Breaks(generation, problem));

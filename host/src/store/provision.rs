@@ -29,7 +29,7 @@ pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(Strin
         if let Err(error) = bound_server(&mut admin, config, &service.name).await {
             tell(format!(
                 "{}: cannot bound temporary files and the server's log for the component's roles ({error}). A superuser can; \
-                 without it set temp_file_limit and log_min_messages = fatal for the whole server, or a component may fill the \
+                 without it set temp_file_limit and log_min_messages = log for the whole server, or a component may fill the \
                  disk, and its failed statements are in the log with values that they quote.",
                 service.name
             ));
@@ -98,7 +98,7 @@ async fn roles(
 async fn bound_server(admin: &mut PgConnection, config: &Config, service: &ServiceName) -> sqlx::Result<()> {
     for role in [Role::Owner, Role::Writer, Role::Reader] {
         let name = role.name(service);
-        run(admin, format!("alter role \"{name}\" set log_min_messages = fatal")).await?;
+        run(admin, format!("alter role \"{name}\" set log_min_messages = log")).await?;
         // A migration may sort a whole table, for an index.
         if role != Role::Owner {
             let limit = config.database.temp_file_mb;
@@ -138,6 +138,8 @@ async fn rights(inside: &mut PgConnection, service: &ServiceName) -> sqlx::Resul
         set role "{host}";
         {SCHEMA}
         grant execute on all functions in schema ward to "{writer}";
+        revoke execute on function ward.run from public, "{writer}";
+        grant execute on function ward.run to "{owner}";
         grant usage on schema ward to "{owner}";
         grant insert on ward.migrations to "{owner}";
         reset role;

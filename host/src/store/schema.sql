@@ -71,6 +71,10 @@ begin
     return 'new';
 end $$;
 
+-- Runs a step of the schema as whoever calls it. Inside a function nothing can end the transaction, nor change the time-out of
+-- the statement that is under way; and what a step selects stays here.
+create or replace function ward.run(step text) returns void language plpgsql as $$ begin execute step; end $$;
+
 -- The answer that was stored.
 create or replace function ward.answer(wanted bytea)
 returns table (fingerprint bytea, head text, body bytea)

@@ -48,6 +48,9 @@ const MOST_TYPES: usize = 20_000;
 /// Bytes of the name of a field, a case, a flag or a parameter.
 const LONGEST_NAME: usize = 100;
 
+/// Fields, cases or names of one type: each that comes over the wire is looked for among them.
+const WIDEST: usize = 500;
+
 /// How much more the plans of a component may hold.
 pub struct Room(usize);
 
@@ -63,6 +66,10 @@ impl Room {
         Ok(())
     }
 
+    fn width(width: usize) -> Result<(), Unsupported> {
+        if width > WIDEST { Err(Unsupported::TooWide) } else { Ok(()) }
+    }
+
     fn name(&mut self, name: &str) -> Result<Arc<str>, Unsupported> {
         self.take()?;
         if name.len() > LONGEST_NAME { Err(Unsupported::LongName) } else { Ok(name.into()) }
@@ -74,6 +81,8 @@ impl Room {
 pub enum Unsupported {
     #[error("the types of its functions have more than {MOST_TYPES} parts together")]
     TooMany,
+    #[error("one of its types has more than {WIDEST} fields, cases or names")]
+    TooWide,
     #[error("a name in its types has more than {LONGEST_NAME} bytes")]
     LongName,
     #[error("a {0} cannot travel in a call: service interfaces are made of plain values")]
@@ -119,6 +128,13 @@ impl FunctionPlan {
 impl Plan {
     fn compile(ty: &Type, room: &mut Room) -> Result<Self, Unsupported> {
         room.take()?;
+        Room::width(match ty {
+            Type::Record(record) => record.fields().len(),
+            Type::Variant(variant) => variant.cases().len(),
+            Type::Enum(cases) => cases.names().len(),
+            Type::Flags(flags) => flags.names().len(),
+            _ => 0,
+        })?;
         Ok(match ty {
             Type::Bool => Self::Bool,
             Type::S8 => Self::S8,

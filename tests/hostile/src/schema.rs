@@ -6,13 +6,14 @@ use std::hint::black_box;
 /// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
 static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
-const STEPS: [(&str, &str); 10] = [
+const STEPS: [(&str, &str); 11] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
     ("demand", "alter table entry add column author text not null"),
     ("fails!", "insert into mark (name, count) values ('bad', -1)"),
-    ("floods", "select repeat('x', 30000000)"),
+    ("floods", "select cast(repeat('x', 20000000) as int)"),
+    ("commit", "alter table mark add column lost int; commit"),
     ("inside", "create function inside() returns int language sql as 'select 1'"),
     ("does-a", "do $$ begin perform set_config('statement_timeout', '0', false); end $$"),
     ("locks!", "select pg_advisory_lock(1)"),

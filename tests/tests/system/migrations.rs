@@ -53,6 +53,11 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
     mark(&system.rest()).await;
     let output = system.try_command(&["deploy", "hostile", &next(&system, "floods")]).await;
     assert!(said(&output).contains("answered with more than 8 MiB at once"), "{}", said(&output));
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "commit")]).await;
+    assert!(said(&output).contains("transaction"), "{}", said(&output));
+    let lost = "select count(*) from information_schema.columns where column_name = 'lost'";
+    let lost: i64 = sqlx::query_scalar(lost).fetch_one(&system.database("hostile").await).await.unwrap();
+    assert_eq!(lost, 0, "a step ends no transaction");
     // A function could do in a call what no statement may.
     for (step, refusal) in [("inside", "language sql"), ("does-a", "language plpgsql"), ("locks!", "pg_advisory_lock")]
     {

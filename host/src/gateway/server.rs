@@ -23,8 +23,8 @@ use tower::ServiceExt;
 
 use super::activity::{self, Activity, Touching};
 
-/// A connection on which the head of a request is not complete by then, counted from its first bytes, is closed.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// How often an HTTP/2 connection is asked for a sign of life.
+const PING: Duration = Duration::from_secs(10);
 /// How long connections that rest may still be used, each for one more request. Closing them at once would meet requests that are
 /// on their way.
 const LINGER: Duration = Duration::from_millis(500);
@@ -62,10 +62,13 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer, place)) => {
                 let (activity, crowded) = (Activity::new(), crowded.clone());
-                let connection = connect(stream, peer, router.clone(), activity.clone(), is_closing.clone());
+                let closing = is_closing.clone();
+                let connection = connect(stream, peer, router.clone(), activity.clone(), bounds.idle, closing);
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
                     tokio::select! {
+                        // What has come already is answered.
+                        biased;
                         // A client that went away, or that was too slow, is nobody's fault here.
                         ended = connection => if let Err(error) = ended {
                             tracing::debug!(%error, "a connection ended early");
@@ -130,6 +133,7 @@ fn connect(
     peer: SocketAddr,
     router: Router,
     activity: Arc<Activity>,
+    idle: Duration,
     is_closing: watch::Receiver<bool>,
 ) -> impl GracefulConnection<Error = Box<dyn Error + Send + Sync>> + Send {
     let stream = Touching { stream, activity: activity.clone() };
@@ -144,7 +148,7 @@ fn connect(
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_PATIENCE));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(PING));
     builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned()
 }

@@ -22,6 +22,7 @@ pub struct Watch {
     /// The new one's share of the calls; 100 when it is no canary.
     pub percent: u8,
     rules: config::Swap,
+    began: Instant,
     counts: Mutex<Counts>,
 }
 
@@ -39,6 +40,8 @@ struct Counts {
     calls: u64,
     failures: u64,
     late: u64,
+    /// Moments in which calls were late, and the last of them.
+    late_moments: u64,
     last_late: Option<Instant>,
     decided: bool,
 }
@@ -54,7 +57,7 @@ pub enum Verdict {
 
 impl Watch {
     pub(super) fn new(generation: Arc<Generation>, before: Arc<Generation>, percent: u8, rules: &config::Swap) -> Self {
-        Self { generation, before, percent, rules: rules.clone(), counts: Mutex::default() }
+        Self { generation, before, percent, rules: rules.clone(), began: Instant::now(), counts: Mutex::default() }
     }
 
     pub fn is_canary(&self) -> bool {
@@ -74,13 +77,9 @@ impl Watch {
         if counts.decided {
             return Verdict::Undecided;
         }
-        if trial == Trial::Late {
-            // A store that stands still for a moment holds up all calls of that moment, of any generation: they count as one.
-            let now = Instant::now();
-            if counts.last_late.is_some_and(|last| now - last < self.patience()) {
-                return Verdict::Undecided;
-            }
-            counts.last_late = Some(now);
+        if trial == Trial::Late && counts.last_late.is_none_or(|last| last.elapsed() >= self.patience()) {
+            counts.late_moments += 1;
+            counts.last_late = Some(Instant::now());
         }
         counts.calls += 1;
         counts.failures += u64::from(trial == Trial::Failed);
@@ -95,12 +94,13 @@ impl Watch {
     }
 
     fn judge(&self, counts: &Counts) -> Verdict {
-        let Counts { calls, failures, late, .. } = *counts;
+        let Counts { calls, failures, late, late_moments, .. } = *counts;
         let rules = &self.rules;
         if failures >= rules.watch_failures && failures * 100 >= calls * rules.watch_failure_percent {
             return Verdict::Failed(format!("{failures} of {calls} calls failed that the one before answered"));
         }
-        if late >= rules.watch_failures && late * 100 >= calls * LATE_PERCENT {
+        // A store that stands still holds up all calls of that moment, of any generation.
+        if late_moments >= rules.watch_failures && late * 100 >= calls * LATE_PERCENT {
             let patience = self.patience();
             return Verdict::Failed(format!(
                 "{late} of {calls} calls had no answer after {patience:.0?}, and one from the version before"
@@ -111,7 +111,9 @@ impl Watch {
         {
             return Verdict::Failed(slower);
         }
-        if !self.is_canary() && calls - failures - late >= rules.watch_calls {
+        // Who hangs is not seen before; others would have proven themselves meanwhile.
+        let is_old = self.began.elapsed() > self.patience() * 2;
+        if is_old && !self.is_canary() && calls - failures - late >= rules.watch_calls {
             Verdict::Proven
         } else {
             Verdict::Undecided

@@ -91,6 +91,11 @@ async fn run_missing(
     if missing.is_empty() {
         return Ok(0);
     }
+    let is_provided: bool =
+        sqlx::query_scalar("select to_regprocedure('ward.run(text)') is not null").fetch_one(&mut *lock).await?;
+    if !is_provided {
+        return Err(sqlx::Error::Protocol("there is no ward.run".to_owned()).into());
+    }
     let mut owner = PgConnection::connect_with(&database.owner).await?;
     let needs = Needs::of(lock, &mut owner, in_use).await?;
     for migration in missing {

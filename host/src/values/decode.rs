@@ -227,7 +227,7 @@ fn side<'de, A: MapAccess<'de>>(map: &mut A, name: &str, seed: Option<Typed>) ->
 
 /// A record: a map, in any order, to values in the order of the declaration.
 fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field], typed: Typed) -> Result<Val, A::Error> {
-    typed.take(fields.iter().map(|field| size_of::<(String, Val)>() + field.name.len()).sum())?;
+    typed.take(fields.iter().map(|field| size_of::<String>() + field.name.len()).sum())?;
     let mut values: Vec<Option<Val>> = vec![None; fields.len()];
     while let Some(name) = map.next_key::<String>()? {
         let place = fields.iter().zip(&mut values).find(|(field, _)| *field.name == *name);
@@ -240,7 +240,10 @@ fn record<'de, A: MapAccess<'de>>(mut map: A, fields: &[Field], typed: Typed) ->
     let named = fields.iter().zip(values).map(|(field, value)| {
         let value = match (value, &field.plan) {
             (Some(value), _) => value,
-            (None, Plan::Option(_)) => Val::Option(None),
+            (None, Plan::Option(_)) => {
+                typed.take(size_of::<Val>())?;
+                Val::Option(None)
+            }
             (None, _) => return Err(A::Error::custom(format_args!("the field {} is missing", field.name))),
         };
         Ok((field.name.to_string(), value))

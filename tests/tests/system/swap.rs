@@ -80,8 +80,10 @@ async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted(
     .await;
     let patient = std::fs::read(component("patient")).unwrap();
     system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
-    // One good call, and the new generation has proven itself.
-    rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
+    // A good call after a while, and the new generation has proven itself.
+    while !waiting.is_finished() {
+        rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
+    }
     waiting.await.unwrap().expect_problem(504);
     let metrics = system.rest().get("/metrics").await.text();
     assert!(metrics.contains("ward_calls_cut_off_total{service=\"patient\"} 1"), "{metrics}");

@@ -34,7 +34,7 @@ impl Activity {
         Arc::new(Self { began: Instant::now(), under_way: AtomicUsize::new(0), last_ms: AtomicU64::new(0) })
     }
 
-    /// Something is under way until the answer is dropped.
+    /// Something is under way until what this returns is dropped.
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(self.clone())

@@ -52,17 +52,21 @@ const LONGEST_NAME: usize = 100;
 const WIDEST: usize = 500;
 
 /// How much more the plans of a component may hold.
-pub struct Room(usize);
+pub struct Room {
+    left: usize,
+    /// Lists around the type that is compiled now.
+    lists: usize,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(MOST_TYPES)
+        Self { left: MOST_TYPES, lists: 0 }
     }
 }
 
 impl Room {
     fn take(&mut self) -> Result<(), Unsupported> {
-        self.0 = self.0.checked_sub(1).ok_or(Unsupported::TooMany)?;
+        self.left = self.left.checked_sub(1).ok_or(Unsupported::TooMany)?;
         Ok(())
     }
 
@@ -149,7 +153,12 @@ impl Plan {
             Type::Float64 => Self::Float64,
             Type::Char => Self::Char,
             Type::String => Self::String,
-            Type::List(list) => Self::List(Box::new(Self::compile(&list.ty(), room)?)),
+            Type::List(list) => {
+                room.lists += 1;
+                let inner = Self::compile(&list.ty(), room)?;
+                room.lists -= 1;
+                Self::List(Box::new(inner))
+            }
             Type::Record(record) => Self::Record(
                 record
                     .fields()
@@ -177,6 +186,8 @@ impl Plan {
                 let mut side = |ty: Option<Type>| ty.map(|ty| Self::compile(&ty, room).map(Box::new)).transpose();
                 Self::Result(side(result.ok())?, side(result.err())?)
             }
+            // The engine makes a text of each bit that is set, and counts the names alone, not what holds them.
+            Type::Flags(_) if room.lists > 0 => return Err(Unsupported::Type("flags type in a list")),
             Type::Flags(flags) => Self::Flags(flags.names().map(|name| room.name(name)).collect::<Result<_, _>>()?),
             Type::Own(_) | Type::Borrow(_) => return Err(Unsupported::Type("resource")),
             Type::Future(_) => return Err(Unsupported::Type("future")),
@@ -192,20 +203,29 @@ impl Plan {
 mod tests {
     use wasm_encoder::{
         Component, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, ComponentValType, InstanceType,
-        PrimitiveValType,
+        PrimitiveValType, TypeBounds,
     };
     use wasmtime::component::types::ComponentItem;
 
     use super::*;
 
-    /// The plan of a function that is imported with one parameter: a tuple of tuples of integers.
+    const INTEGER: ComponentValType = ComponentValType::Primitive(PrimitiveValType::U8);
+
+    /// The plan of a function that is imported with one parameter, a tuple of tuples of integers.
     fn plan(parameter: &str, width: usize) -> Result<FunctionPlan, Unsupported> {
-        let integer = ComponentValType::Primitive(PrimitiveValType::U8);
+        plan_of(parameter, |instance| {
+            instance.ty().defined_type().tuple(vec![INTEGER; width]);
+            instance.ty().defined_type().tuple(vec![ComponentValType::Type(0); width]);
+        })
+    }
+
+    /// The plan of a function with one parameter, of the last of these types.
+    fn plan_of(parameter: &str, types: impl FnOnce(&mut InstanceType)) -> Result<FunctionPlan, Unsupported> {
         let mut instance = InstanceType::new();
-        instance.ty().defined_type().tuple(vec![integer; width]);
-        instance.ty().defined_type().tuple(vec![ComponentValType::Type(0); width]);
-        instance.ty().function().params([(parameter, ComponentValType::Type(1))]).result(Some(integer));
-        instance.export("f", ComponentTypeRef::Func(2));
+        types(&mut instance);
+        let last = instance.type_count() - 1;
+        instance.ty().function().params([(parameter, ComponentValType::Type(last))]).result(Some(INTEGER));
+        instance.export("f", ComponentTypeRef::Func(last + 1));
         let (mut types, mut imports) = (ComponentTypeSection::new(), ComponentImportSection::new());
         types.instance(&instance);
         imports.import("shop:stock/items", ComponentTypeRef::Instance(0));
@@ -217,7 +237,7 @@ mod tests {
         let ty = component.component_type();
         let (_, import) = ty.imports(&engine).next().unwrap();
         let ComponentItem::ComponentInstance(instance) = import.ty else { panic!("an instance is imported") };
-        let (_, export) = instance.exports(&engine).next().unwrap();
+        let (_, export) = instance.exports(&engine).last().unwrap();
         let ComponentItem::ComponentFunc(function) = export.ty else { panic!("a function is exported") };
         FunctionPlan::compile(&function, &mut Room::default())
     }
@@ -230,5 +250,28 @@ mod tests {
         );
         assert!(matches!(plan("p", 200), Err(Unsupported::TooMany)));
         assert!(matches!(plan(&"p".repeat(101), 1), Err(Unsupported::LongName)));
+    }
+
+    #[test]
+    fn flags_stand_in_no_list_however_deep() {
+        // The type, and its name.
+        let flags = |instance: &mut InstanceType| {
+            instance.ty().defined_type().flags(["a", "b"]);
+            instance.export("t", ComponentTypeRef::Type(TypeBounds::Eq(0)));
+        };
+        let named = ComponentValType::Type(1);
+        assert!(matches!(plan_of("p", flags), Err(Unsupported::NoResult)), "alone they are well");
+        let listed = plan_of("p", |instance| {
+            flags(instance);
+            instance.ty().defined_type().option(named);
+            instance.ty().defined_type().list(ComponentValType::Type(2));
+        });
+        assert!(matches!(listed, Err(Unsupported::Type("flags type in a list"))));
+        let beside = plan_of("p", |instance| {
+            flags(instance);
+            instance.ty().defined_type().list(INTEGER);
+            instance.ty().defined_type().tuple([ComponentValType::Type(2), named]);
+        });
+        assert!(matches!(beside, Err(Unsupported::NoResult)), "a list beside them does no harm");
     }
 }

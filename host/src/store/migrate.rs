@@ -41,6 +41,11 @@ pub enum MigrateError {
          {MOST_LABELS} values of enumerations"
     )]
     TooManyTypes { version: u32, name: String },
+    #[error(
+        "migration {version} ({name}) was rolled back: {rule}, and what a rule does is no statement of the component. Let the \
+         component do it, or drop the rule"
+    )]
+    Rule { version: u32, name: String, rule: String },
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
@@ -109,13 +114,22 @@ async fn run_missing(
                 return Err(MigrateError::Breaks { version, name: name.clone(), generation, problem });
             }
             Step::TooManyTypes => return Err(MigrateError::TooManyTypes { version, name: name.clone() }),
+            Step::Rule(rule) => return Err(MigrateError::Rule { version, name: name.clone(), rule }),
         }
     }
-    // So that statements are not planned for the tables that were here before.
-    owner.execute("set client_min_messages = error").await?; // It says of each table of others that it is skipped.
-    owner.execute("analyze").await?;
+    if let Err(error) = analyze(&mut owner, limits).await {
+        tracing::warn!(%error, "the tables were not analyzed after the migration; PostgreSQL does it by itself later");
+    }
     let _ = owner.close().await;
     Ok(missing.len())
+}
+
+/// So that statements are not planned for the tables that were here before.
+async fn analyze(owner: &mut PgConnection, limits: &config::Swap) -> sqlx::Result<()> {
+    // It says of each table of others that it is skipped.
+    let quiet = format!("set client_min_messages = error; set statement_timeout = '{}s'", limits.migration_timeout_s);
+    owner.execute(sqlx::raw_sql(AssertSqlSafe(quiet))).await?;
+    owner.execute("analyze").await.map(|_| ())
 }
 
 enum Step {
@@ -123,6 +137,8 @@ enum Step {
     /// A generation that still serves would not work any more, and why.
     Breaks(u64, String),
     TooManyTypes,
+    /// It has this rule, which could do in a call what no statement may, NOTIFY for one.
+    Rule(String),
 }
 
 /// Runs a step, and commits it if all can live with it.
@@ -158,6 +174,13 @@ async fn step(
     let (types, labels): (i64, i64) = sqlx::query_as(counts).fetch_one(&mut *transaction).await?;
     if types > MOST_TYPES || labels > MOST_LABELS {
         return Ok(Step::TooManyTypes);
+    }
+    // A view is a rule for SELECT; PostgreSQL has rules of its own for its settings.
+    let rules = "select format('%s has the rule %s', ev_class::regclass, quote_ident(rulename)) from pg_rewrite
+        join pg_class on pg_class.oid = ev_class
+        where ev_type <> '1' and relnamespace <> 'pg_catalog'::regnamespace limit 1";
+    if let Some(rule) = sqlx::query_scalar(rules).fetch_optional(&mut *transaction).await? {
+        return Ok(Step::Rule(rule));
     }
     sqlx::query("insert into ward.migrations (version, name, checksum) values ($1, $2, $3)")
         .bind(i32::try_from(migration.version).unwrap_or(i32::MAX))

@@ -6,7 +6,7 @@ use std::hint::black_box;
 /// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
 static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
-const STEPS: [(&str, &str); 11] = [
+const STEPS: [(&str, &str); 12] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
@@ -17,7 +17,11 @@ const STEPS: [(&str, &str); 11] = [
     ("inside", "create function inside() returns int language sql as 'select 1'"),
     ("does-a", "do $$ begin perform set_config('statement_timeout', '0', false); end $$"),
     ("locks!", "select pg_advisory_lock(1)"),
-    ("adds-a", "alter table mark add column author text not null default ''"),
+    ("a-rule", "create rule tells as on delete to mark do also notify others"),
+    (
+        "adds-a",
+        "alter table mark add column author text not null default ''; create view marks as select name from mark",
+    ),
 ];
 
 pub fn steps() -> Vec<(&'static str, &'static str)> {

@@ -65,6 +65,8 @@ async fn a_migration_that_would_break_what_serves_is_refused_and_rolled_back() {
         let expected = format!("permission denied for {}", refusal.replace("pg_", "function pg_"));
         assert!(said(&output).contains(&expected), "{step}: {}", said(&output));
     }
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "a-rule")]).await;
+    assert!(said(&output).contains("mark has the rule tells"), "{}", said(&output));
     // What the version that serves can live with is done.
     system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
     mark(&system.rest()).await;

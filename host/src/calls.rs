@@ -7,6 +7,7 @@
 pub mod client;
 pub mod envelope;
 pub mod execute;
+pub mod release;
 pub mod request;
 mod response;
 pub mod typed;

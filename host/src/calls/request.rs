@@ -22,6 +22,10 @@ pub const KEY_IN_USE: &str = "a call with this idempotency key is under way";
 pub const TOO_LARGE: &str = "the request is too large for the service";
 pub const KEY_REUSED: &str = "this idempotency key was used for another request";
 
+pub fn is_key_in_use(failure: &Failure) -> bool {
+    failure.kind == FailureKind::Refused && failure.message == KEY_IN_USE
+}
+
 #[derive(Debug, PartialEq)]
 pub enum Target {
     Http { method: String, path: String, query: String },

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ward_proto::call::{FailureKind, header};
 
 use super::execute::{Executed, Operation, Refusal, execute};
+use super::release::until_released;
 use super::{Blame, Call, Failure};
 use crate::services::{Generation, Lineup, Service, Trial, Verdict, Watch};
 use crate::store::IdempotencyKey;
@@ -82,9 +83,6 @@ fn not_serving(service: &Service, lineup: &Lineup, number: u64) -> Failure {
     Failure::new(FailureKind::Refused, message)
 }
 
-/// How long PostgreSQL may take to notice that a call was stopped, and to give up the idempotency key that it held.
-const RELEASE: Duration = Duration::from_millis(500);
-
 /// A call of a generation under watch. What it fails, or has no answer to in time, the generation before may answer: nothing is
 /// left of it. What both fail is not the new one's fault.
 async fn watched<O>(service: &Service, watch: &Arc<Watch>, wanted: &Wanted<'_, O>, operation: &Operation) -> Answered
@@ -112,11 +110,8 @@ where
         return first;
     }
     let began = Instant::now();
-    let mut answered = on(service, &watch.before, call, &second, *key, None).await;
-    while matches!(answered.outcome, Err(Refusal::KeyInUse)) && began.elapsed() < RELEASE {
-        tokio::time::sleep(RELEASE / 20).await;
-        answered = on(service, &watch.before, call, &second, *key, None).await;
-    }
+    let is_held = |answered: &Answered| matches!(answered.outcome, Err(Refusal::KeyInUse));
+    let answered = until_released(is_held, || on(service, &watch.before, call, &second, *key, None)).await;
     let is_answered = !is_failure(&answered.outcome) && !is_late(&answered.outcome);
     let is_better = is_answered && (trial == Trial::Failed || began.elapsed() < patience);
     decide(service, watch, if is_better { trial } else { Trial::Well });

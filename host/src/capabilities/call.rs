@@ -12,9 +12,10 @@ use wasmtime::{Error, StoreContextMut};
 
 use super::{CallState, ServiceContext};
 use crate::bus::Headers;
-use crate::calls::Failure;
-use crate::calls::client::Client;
+use crate::calls::client::{Client, Reply};
+use crate::calls::release::until_released;
 use crate::calls::typed::Contract;
+use crate::calls::{Failure, request};
 use crate::limits::Limit;
 use crate::values::{self, Encoding, FunctionPlan};
 
@@ -107,12 +108,16 @@ impl Outgoing {
         headers.insert(header::CONTENT_TYPE, Encoding::Cbor.content_type());
         headers.insert(header::CONTRACT, function.contract.text.as_str());
         let Contract { service, interface, .. } = &*function.contract;
-        let reply = self.client.call(&self.call, service, interface, &function.name, headers, payload).await?;
+        // An earlier try of the caller may have been stopped a moment ago, and this one with it.
+        let is_held = |outcome: &Result<Reply, Failure>| outcome.as_ref().is_err_and(request::is_key_in_use);
+        let send =
+            || self.client.call(&self.call, service, interface, &function.name, headers.clone(), payload.clone());
+        let reply = until_released(is_held, send).await?;
         let room = self.service.limits.transfer_bytes;
         values::decode_result(&function.plan, Encoding::Cbor, &reply.payload, room).map_err(|mismatch| {
             Failure::new(
-                FailureKind::Refused,
-                format!("the answer of {service} is not what {interface} says: {mismatch}"),
+                FailureKind::DeadlineExceeded,
+                format!("it was done, and the answer of {service} is not what {interface} says: {mismatch}"),
             )
         })
     }

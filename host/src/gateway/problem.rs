@@ -170,7 +170,7 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
         FailureKind::Refused if failure.message == request::NOT_ADMITTED => {
             Problem::new(StatusCode::FORBIDDEN, BLANK, "The version of the service that answers lets fewer callers in.")
         }
-        FailureKind::Refused if failure.message == request::KEY_IN_USE => {
+        _ if request::is_key_in_use(failure) => {
             let detail = "A request with this Idempotency-Key is under way; try again soon.";
             Problem::new(StatusCode::CONFLICT, "urn:ward:problem:key-in-use", detail).retry_after(RETRY_AFTER)
         }

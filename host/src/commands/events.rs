@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use ward_proto::call::{ce, header, subject};
 
 use super::completion;
+use super::deploy::known_service;
 use super::output::{self, Exit, FAINT, Format, HEADING, Progress, line, paint};
 use crate::bus::{Bus, Headers};
 use crate::clock;
@@ -90,7 +91,7 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, "ward events").await?;
     match command {
         Command::Tail(arguments) => tail(&bus, arguments).await,
-        Command::Dead(arguments) => list(&bus, arguments).await,
+        Command::Dead(arguments) => list(config, &bus, arguments).await,
         Command::Replay(arguments) => replay(&bus, arguments).await,
     }
 }
@@ -151,7 +152,7 @@ async fn tail(bus: &Bus, arguments: TailArguments) -> anyhow::Result<()> {
             event = events.next() => event,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
-        let Some(event) = event else { anyhow::bail!("the connection to NATS has ended") };
+        let Some(event) = event else { return Err(Exit::Unreachable.because("the connection to NATS has ended")) };
         let (sequence, headers) = event?;
         let head = Head::of(sequence, &headers);
         match arguments.format.json {
@@ -163,8 +164,11 @@ async fn tail(bus: &Bus, arguments: TailArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(bus: &Bus, arguments: DeadArguments) -> anyhow::Result<()> {
+async fn list(config: &Config, bus: &Bus, arguments: DeadArguments) -> anyhow::Result<()> {
     let letters = dead::list(bus, arguments.service.as_deref(), None, arguments.limit).await?;
+    if let Some(service) = arguments.service.as_deref().filter(|_| letters.is_empty()) {
+        known_service(config, service)?;
+    }
     note_a_cut(letters.len(), arguments.limit);
     if arguments.format.json {
         return output::json(&letters);

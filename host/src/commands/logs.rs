@@ -9,7 +9,8 @@ use clap_complete::ArgValueCandidates;
 use futures_util::StreamExt;
 use ward_proto::call::subject;
 
-use super::output::{self, BAD, FAINT, Format, GOOD, WARNING, line, paint};
+use super::deploy::known_service;
+use super::output::{self, BAD, Exit, FAINT, Format, GOOD, WARNING, line, paint};
 use super::{ask, completion};
 use crate::bus::Bus;
 use crate::clock;
@@ -73,6 +74,9 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let mut coming = bus.subscribe(subject::LOG.to_owned()).await?;
     let mut shown = Shown::default();
     let mut lines: Vec<Line> = ask::everybody(&bus, subject::LOGS, &question).await?;
+    if let Some(service) = question.service.as_deref().filter(|_| lines.is_empty()) {
+        known_service(config, service)?;
+    }
     lines.sort_by_key(|line| line.at_us);
     for line in lines {
         shown.show(&line, arguments.format)?;
@@ -85,7 +89,7 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             message = coming.next() => match message {
-                None => anyhow::bail!("the connection to NATS has ended"),
+                None => return Err(Exit::Unreachable.because("the connection to NATS has ended")),
                 Some(message) => {
                     if let Ok(line) = serde_json::from_slice::<Line>(&message.payload) && question.wants(&line) {
                         shown.show(&line, arguments.format)?;

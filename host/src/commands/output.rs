@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use ward_proto::call::FailureKind;
 
-use crate::bus::BusError;
+use crate::bus::{BusError, RegistryError};
 use crate::calls::Failure;
 
 /// The option that every command has which prints something.
@@ -161,7 +161,7 @@ pub enum Exit {
     Failed = 1,
     /// The command was used wrongly: unknown names, arguments of the wrong type, a configuration that does not hold.
     Usage = 2,
-    /// NATS, or what was called, cannot be reached now.
+    /// NATS, or what was called, cannot be reached now, or not any more.
     Unreachable = 3,
     /// No answer in time; whether it was done is not known.
     TimedOut = 4,
@@ -203,8 +203,15 @@ impl Exit {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             return Self::of_failure(failure.kind);
         }
-        match error.downcast_ref::<BusError>() {
-            Some(BusError::Connect { .. }) => Self::Unreachable,
+        let registry = match error.downcast_ref::<BusError>() {
+            Some(BusError::Registry(registry)) => Some(registry),
+            Some(BusError::Connect { .. } | BusError::Subscribe(_) | BusError::Unconfirmed(_)) => {
+                return Self::Unreachable;
+            }
+            _ => error.downcast_ref::<RegistryError>(),
+        };
+        match registry {
+            Some(RegistryError::Failed { .. }) => Self::Unreachable,
             _ if error.is::<ward_config::ConfigError>() => Self::Usage,
             _ => Self::Failed,
         }

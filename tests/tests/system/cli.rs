@@ -150,7 +150,13 @@ async fn an_order_says_what_became_of_it_and_each_end_has_its_code() {
     let refused = parsed(&text)["refused"].as_str().unwrap().to_owned();
     assert!(code == Some(1) && refused.contains("it does not feel well"), "{code:?} {refused}");
     assert_eq!(order(&["deploy", "hostile", &last, "--timeout", "0"]).await.0, Some(4), "nobody is done at once");
-    for unknown in [&["deploy", "nobody", &last][..], &["rollback", "nobody"], &["history", "nobody"]] {
+    for unknown in [
+        &["deploy", "nobody", &last][..],
+        &["rollback", "nobody"],
+        &["history", "nobody"],
+        &["logs", "nobody"],
+        &["events", "dead", "nobody"],
+    ] {
         assert_eq!(order(unknown).await.0, Some(2), "{unknown:?}");
     }
     assert_eq!(order(&["events", "replay", "hostile", "--sequence", "9"]).await.0, Some(2), "there is none");

@@ -293,6 +293,12 @@ impl Config {
         if quarantine.first_ms == 0 || quarantine.first_ms > quarantine.longest_ms {
             return invalid("quarantine", "first_ms must be at least 1 and not above longest_ms");
         }
+        if self.swap.watch_patience_ms < 10 {
+            return invalid(
+                "swap",
+                "watch_patience_ms must be at least 10, or no new version would have the time to answer",
+            );
+        }
         if let Err(message) = self.telemetry.check() {
             return invalid("telemetry", message);
         }
@@ -352,6 +358,7 @@ mod tests {
             ("[services.a.limits]\nmemory = 1", "memory"),
             ("[services.Upper]\ngrants = []", "Upper"),
             ("[passwords]\ncost = 99", "cost"),
+            ("[swap]\nwatch_patience_ms = 0", "watch_patience_ms must be at least 10"),
             ("[artifacts]\ntrusted_keys = [\"abc\"]", "ward keys artifact new"),
             ("[services.a]\npublish = [\"a.b\"]", "events"),
         ] {

@@ -46,6 +46,29 @@ struct Counts {
     decided: bool,
 }
 
+impl Counts {
+    /// Why so many of them were no good that the version cannot stay.
+    fn too_many(&self, rules: &config::Swap, patience: Duration) -> Option<String> {
+        let Self { calls, failures, late, late_moments, .. } = *self;
+        if failures >= rules.watch_failures && failures * 100 >= calls * rules.watch_failure_percent {
+            return Some(format!("{failures} of {calls} calls failed that the one before answered"));
+        }
+        // A store that stands still holds up all calls of that moment, of any generation.
+        (late_moments >= rules.watch_failures && self.are_many_late()).then(|| {
+            format!("{late} of {calls} calls had no answer after {patience:.0?}, and one from the version before")
+        })
+    }
+
+    /// Has it answered enough of them, and few too late?
+    fn is_enough(&self, rules: &config::Swap) -> bool {
+        self.calls - self.failures - self.late >= rules.watch_calls && !self.are_many_late()
+    }
+
+    fn are_many_late(&self) -> bool {
+        self.late * 100 >= self.calls * LATE_PERCENT
+    }
+}
+
 /// What a watched call's outcome means. `Proven` and `Failed` are each said once.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -94,30 +117,18 @@ impl Watch {
     }
 
     fn judge(&self, counts: &Counts) -> Verdict {
-        let Counts { calls, failures, late, late_moments, .. } = *counts;
-        let rules = &self.rules;
-        if failures >= rules.watch_failures && failures * 100 >= calls * rules.watch_failure_percent {
-            return Verdict::Failed(format!("{failures} of {calls} calls failed that the one before answered"));
+        let patience = self.patience();
+        if let Some(reason) = counts.too_many(&self.rules, patience) {
+            return Verdict::Failed(reason);
         }
-        // A store that stands still holds up all calls of that moment, of any generation.
-        if late_moments >= rules.watch_failures && late * 100 >= calls * LATE_PERCENT {
-            let patience = self.patience();
-            return Verdict::Failed(format!(
-                "{late} of {calls} calls had no answer after {patience:.0?}, and one from the version before"
-            ));
-        }
-        if calls % COMPARE == 0
+        if counts.calls.is_multiple_of(COMPARE)
             && let Some(slower) = self.slower()
         {
             return Verdict::Failed(slower);
         }
         // Who hangs is not seen before; others would have proven themselves meanwhile.
-        let is_old = self.began.elapsed() > self.patience() * 2;
-        if is_old && !self.is_canary() && calls - failures - late >= rules.watch_calls {
-            Verdict::Proven
-        } else {
-            Verdict::Undecided
-        }
+        let is_old = self.began.elapsed() > patience * 2;
+        if is_old && !self.is_canary() && counts.is_enough(&self.rules) { Verdict::Proven } else { Verdict::Undecided }
     }
 
     /// Is it slower than the one before, by far and to be felt?
@@ -131,5 +142,50 @@ impl Watch {
         let bound =
             before.saturating_mul(self.rules.watch_slowdown).max(Duration::from_millis(self.rules.watch_slow_ms));
         (now > bound).then(|| format!("nine of ten calls took up to {now:.0?}, and {before:.0?} on the one before"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ward_config::Settings;
+
+    use super::*;
+
+    fn rules() -> config::Swap {
+        let settings = Settings::layer("", &Default::default()).unwrap();
+        config::Config::from_settings(&settings).unwrap().swap
+    }
+
+    fn counts(calls: u64, failures: u64, late: u64, late_moments: u64) -> Counts {
+        Counts { calls, failures, late, late_moments, ..Counts::default() }
+    }
+
+    #[test]
+    fn three_failures_and_one_in_a_hundred_are_too_many() {
+        let rules = rules();
+        let reason = |counts: Counts| counts.too_many(&rules, Duration::from_millis(300));
+        assert_eq!(reason(counts(3, 2, 0, 0)), None);
+        assert_eq!(reason(counts(3, 3, 0, 0)).as_deref(), Some("3 of 3 calls failed that the one before answered"));
+        assert!(reason(counts(300, 3, 0, 0)).is_some());
+        assert_eq!(reason(counts(301, 3, 0, 0)), None);
+    }
+
+    #[test]
+    fn late_calls_are_too_many_at_several_moments_and_as_a_tenth_of_all() {
+        let rules = rules();
+        let reason = |counts: Counts| counts.too_many(&rules, Duration::from_millis(300));
+        assert_eq!(reason(counts(50, 0, 50, 2)), None, "one store that stood still, and then another");
+        let late = "10 of 100 calls had no answer after 300ms, and one from the version before";
+        assert_eq!(reason(counts(100, 0, 10, 3)).as_deref(), Some(late));
+        assert_eq!(reason(counts(101, 0, 10, 3)), None);
+    }
+
+    #[test]
+    fn who_leaves_a_tenth_unanswered_has_proven_nothing() {
+        let rules = rules();
+        assert!(!counts(99, 0, 0, 0).is_enough(&rules));
+        assert!(counts(100, 0, 0, 0).is_enough(&rules));
+        assert!(!counts(112, 0, 12, 2).is_enough(&rules));
+        assert!(counts(121, 0, 12, 2).is_enough(&rules));
     }
 }

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::security::{KeyRing, Passwords, Tokens};
 use crate::services::desired::DesiredState;
-use crate::services::{Finding, Notices, Service, Services, Supervisor, Swapper};
+use crate::services::{Finding, Notices, Service, Services, Supervisor, Swapper, Turns};
 use crate::store::RoleSecret;
 use crate::takeover;
 
@@ -105,6 +105,7 @@ impl App {
             consumers: Arc::new(Consumers::new(bus.clone(), config.events.clone(), recorder.clone())),
             notices: Notices { bus: bus.clone(), host: host.clone() },
             presence: presence.clone(),
+            turns: Turns::default(),
             changed: changed_sender,
         });
         let metrics = Arc::new(Metrics::new(&recorder));

@@ -9,7 +9,8 @@
 //!       -> swap one pointer -> watch the first calls -> drain the old generation
 //! ```
 //!
-//! Routes and contracts are held against the services of this host; hosts that run different services are not compared.
+//! Routes and contracts are held against the services of this host, once more as the pointer is swapped, one generation at a time; hosts that run
+//! different services are not compared. When a host begins, services take their places in the order in which they were desired (`turns`).
 //!
 //! A generation is immutable, and a call keeps the one that it began with. A canary is a second generation that gets a share of
 //! the calls (`lineup`). While a generation is new, or a canary, it is under `watch`, and a call that it fails is run on the
@@ -32,6 +33,7 @@ mod service;
 mod status;
 mod supervisor;
 mod swap;
+mod turns;
 mod watch;
 
 pub use attendance::{Attendance, Away};
@@ -46,4 +48,5 @@ pub use service::{Finding, Place, Service, Standing};
 pub use status::{HostStatus, ServiceStatus, Serving, State};
 pub use supervisor::{Openings, Supervisor};
 pub use swap::{NotTaken, Swapper};
+pub use turns::Turns;
 pub use watch::{Trial, Verdict, Watch};

@@ -105,7 +105,11 @@ fn deployed(current: Option<&Desired>, digest: &str, forced: Option<String>, rea
     let note = note(Change::Deployed, reason);
     match current {
         None => Ok(Desired::first(digest, forced, note)),
-        Some(current) if current.canary.is_none() && current.stable.digest == digest => Ok(current.clone()),
+        Some(current)
+            if current.canary.is_none() && current.serving().is_some_and(|stable| stable.digest == digest) =>
+        {
+            Ok(current.clone())
+        }
         Some(current) => current.deploy(digest, forced, note),
     }
 }
@@ -195,6 +199,7 @@ impl Desk {
         }
         match refusal(&statuses, &order) {
             None => Ok(()),
+            Some(reason) if order.is_first => bail!("not taken; nothing served before. {reason}"),
             Some(reason) => bail!("not taken; what served before still serves. {reason}"),
         }
     }
@@ -211,7 +216,8 @@ impl Desk {
             Unchanged::Leave if !is_new => current.revision,
             _ => self.desired.set(&self.service, &current, &desired).await?,
         };
-        Ok(Order { desired, revision, is_new })
+        let is_first = current.desired.is_none_or(|current| current.is_refused());
+        Ok(Order { desired, revision, is_new, is_first })
     }
 
     /// What the hosts say of the service once all of them have dealt with the order.
@@ -256,6 +262,8 @@ struct Order {
     revision: u64,
     /// False when it was so before.
     is_new: bool,
+    /// Nothing was desired before that a host had taken.
+    is_first: bool,
 }
 
 impl Order {

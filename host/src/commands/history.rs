@@ -86,6 +86,7 @@ fn line(entry: &Entry) -> String {
     let why = format!("{}{forced} by {}: {}", name(entry.change), entry.by, entry.reason);
     match (entry.until, &entry.ended) {
         (Some(until), Some(ended)) => format!("{head}\n    {why}\n    until {}: {ended}", second(until)),
+        _ if entry.change == Change::Refused => format!("{head}\n    {why}\n    does not serve"),
         _ => format!("{head}\n    {why}\n    serves"),
     }
 }
@@ -102,6 +103,7 @@ fn name(change: Change) -> &'static str {
         Change::Promoted => "promoted",
         Change::RolledBack => "rolled back",
         Change::WentBack => "went back",
+        Change::Refused => "refused",
     }
 }
 
@@ -126,5 +128,16 @@ mod tests {
         assert!(lines[0].contains("1 (aaaa)") && lines[0].ends_with("serves"), "{}", lines[0]);
         assert!(lines[1].contains("2 (bbbb)") && lines[1].contains("faster"), "{}", lines[1]);
         assert!(lines[1].ends_with("its probe failed (went back)"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn what_no_host_took_does_not_serve() {
+        let note = |change| Note { at: "2026-01-02T03:04:05Z".into(), by: "ann".into(), change, reason: "why".into() };
+        let first = Desired::first("aaaa", None, note(Change::Deployed));
+        let refused = first.refused(note(Change::Refused)).unwrap();
+        let history = [first, refused];
+        let lines: Vec<String> = entries(&history).iter().map(line).collect();
+        assert!(lines[0].ends_with("refused by ann: why\n    does not serve"), "{}", lines[0]);
+        assert!(lines[1].ends_with("why (refused)"), "{}", lines[1]);
     }
 }

@@ -8,16 +8,16 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Gateway;
-use crate::services::{ServiceStatus, State as ServiceState};
+use crate::services::{Service, State as ServiceState};
 
 /// The process answers.
 pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200 when every service of the configuration is served, else 503 with what is missing and why.
+/// 200 when everything is served that this host is expected to serve, else 503 with what is missing and why.
 pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
-    let missing: Vec<_> = not_served(&gateway).map(said).collect();
+    let missing = gateway.missing();
     let connected = gateway.client.is_connected();
     let status = if missing.is_empty() && connected { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({"ready": status == StatusCode::OK, "nats": connected, "missing": missing});
@@ -25,24 +25,23 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 }
 
 impl Gateway {
-    /// What was deployed and is not served.
+    /// What this host is expected to serve, and does not.
     pub fn missing(&self) -> Vec<Value> {
-        let deployed = not_served(self).filter(|status| status.state != ServiceState::Absent);
-        deployed.map(said).collect()
+        let routes = self.routes.load();
+        let is_missing = |service: &Arc<Service>| match service.current() {
+            None => service.is_due(),
+            Some(current) => {
+                service.standing().state == ServiceState::Waiting || !routes.has(service.name.as_str(), current.number)
+            }
+        };
+        let missing = self.services.all().into_iter().filter(is_missing);
+        missing
+            .map(|service| {
+                let standing = service.standing();
+                json!({"service": service.name.as_str(), "state": standing.state, "reason": standing.reason})
+            })
+            .collect()
     }
-}
-
-fn not_served(gateway: &Gateway) -> impl Iterator<Item = ServiceStatus> {
-    let routes = gateway.routes.load();
-    let statuses = gateway.services.all().into_iter().map(|service| ServiceStatus::of(&service));
-    statuses.filter(move |status| match &status.serving {
-        None => true,
-        Some(serving) => status.state == ServiceState::Waiting || !routes.has(&status.service, serving.generation),
-    })
-}
-
-fn said(status: ServiceStatus) -> Value {
-    json!({"service": status.service, "state": status.state, "reason": status.reason})
 }
 
 pub async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {

@@ -19,7 +19,7 @@ pub struct Desired {
     pub stable: Version,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
-    /// What was stable before, to go back to, the latest first. What was gone back from is not among them.
+    /// What was stable before, to go back to, the latest first. What was refused or gone back from is not among them.
     pub earlier: Vec<Version>,
     /// The highest number that was given to a generation.
     pub last: u64,
@@ -65,6 +65,9 @@ pub enum Change {
     RolledBack,
     /// By a host, because what was desired did not prove itself.
     WentBack,
+    /// By a host: what was desired was not taken, and there is nothing to go back to. A host that begins tries it again, after
+    /// everything else.
+    Refused,
 }
 
 /// A change that does not fit what is desired now.
@@ -112,6 +115,9 @@ impl Desired {
     pub fn try_out(&self, digest: &str, percent: u8, forced: Option<String>, note: Note) -> Result<Self, Unfit> {
         if !(1..=99).contains(&percent) {
             return Err(Unfit::Percent);
+        }
+        if self.is_refused() {
+            return Err(Unfit::NothingToCompare);
         }
         if self.stable.digest == digest {
             return Err(Unfit::Same(self.stable.generation));
@@ -170,13 +176,27 @@ impl Desired {
         Some(Self { stable: fallback.clone(), canary: None, earlier, last: self.last, note })
     }
 
+    /// With the word that what is stable was not taken. None when that was said already.
+    pub fn refused(&self, note: Note) -> Option<Self> {
+        (!self.is_refused()).then(|| Self { canary: None, note, ..self.clone() })
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.note.change == Change::Refused
+    }
+
+    /// What is stable, if it was ever taken.
+    pub fn serving(&self) -> Option<&Version> {
+        (!self.is_refused()).then_some(&self.stable)
+    }
+
     fn next(&self, digest: &str, forced: Option<String>) -> Version {
         Version { generation: self.last + 1, digest: digest.to_owned(), forced }
     }
 
     /// What there is to go back to once `next` is stable.
     fn remember(&self, next: &Version) -> Vec<Version> {
-        let all = [&self.stable].into_iter().chain(&self.earlier);
+        let all = self.serving().into_iter().chain(&self.earlier);
         all.filter(|version| version.digest != next.digest).take(REMEMBERED).cloned().collect()
     }
 }
@@ -313,6 +333,19 @@ mod tests {
         assert_eq!(desired.without(2, first, note()), None);
         let canary = desired.try_out("d", 5, None, note()).unwrap();
         assert_eq!(canary.without(4, second, note()).unwrap().canary, None);
+    }
+
+    #[test]
+    fn what_was_refused_is_nothing_to_go_back_to() {
+        let refusal = || Note { change: Change::Refused, ..note() };
+        let refused = deployed(&["a"]).refused(refusal()).unwrap();
+        assert_eq!((refused.is_refused(), stable(&refused)), (true, (1, "a")));
+        assert_eq!(refused.refused(refusal()), None);
+        assert_eq!(refused.try_out("b", 5, None, note()), Err(Unfit::NothingToCompare));
+        for digest in ["a", "b"] {
+            let anew = refused.deploy(digest, None, note()).unwrap();
+            assert_eq!((stable(&anew), anew.is_refused(), anew.earlier.len()), ((2, digest), false, 0));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::config::ServiceName;
 pub struct Services {
     known: ArcSwap<BTreeMap<ServiceName, Arc<Service>>>,
     adding: Mutex<()>,
+    placing: Mutex<()>,
     added: mpsc::UnboundedSender<Arc<Service>>,
 }
 
@@ -19,7 +20,7 @@ impl Services {
     /// The other end gets every service, also those that are added later.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Arc<Service>>) {
         let (added, news) = mpsc::unbounded_channel();
-        (Self { known: ArcSwap::default(), adding: Mutex::default(), added }, news)
+        (Self { known: ArcSwap::default(), adding: Mutex::default(), placing: Mutex::default(), added }, news)
     }
 
     /// Adds a service, or returns the one of that name that is there.
@@ -39,6 +40,12 @@ impl Services {
 
     pub fn get(&self, name: &ServiceName) -> Option<Arc<Service>> {
         self.known.load().get(name).cloned()
+    }
+
+    /// Lets only one at a time take a place beside the others: what it is held against does not change meanwhile.
+    pub(super) fn one_by_one<T>(&self, take: impl FnOnce() -> T) -> T {
+        let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        take()
     }
 
     /// All of them, by name.

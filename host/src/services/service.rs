@@ -1,6 +1,6 @@
 //! A service on this host: its place in the queue, and the generations that serve.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub struct Service {
     cut_off: AtomicU64,
     retired: Mutex<Vec<Weak<Generation>>>,
     standing: Mutex<Standing>,
+    is_due: AtomicBool,
     findings: mpsc::UnboundedSender<Finding>,
 }
 
@@ -79,6 +80,7 @@ impl Service {
             cut_off: AtomicU64::new(0),
             retired: Mutex::default(),
             standing: Mutex::new(standing),
+            is_due: AtomicBool::new(false),
             findings,
         }
     }
@@ -161,10 +163,18 @@ impl Service {
         self.cut_off.fetch_add(calls as u64, Ordering::Relaxed);
     }
 
-    /// Shall it run here, and does not yet?
+    /// Is it on its way, and expected here?
     pub fn is_coming(&self) -> bool {
-        let state = self.standing().state;
-        matches!(state, State::Preparing | State::Waiting)
+        self.is_due() && matches!(self.standing().state, State::Preparing | State::Waiting)
+    }
+
+    /// Is this host expected to serve it? Not while nobody has ever taken it: what is new and does not come up takes no host out of service.
+    pub fn is_due(&self) -> bool {
+        self.is_due.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_due(&self, is_due: bool) {
+        self.is_due.store(is_due, Ordering::Relaxed);
     }
 
     pub fn standing(&self) -> Standing {

@@ -1,4 +1,4 @@
-//! What a host says of itself when it is asked (`ward ps`, `/readyz`).
+//! What a host says of itself when it is asked (`ward ps`).
 
 use std::time::Instant;
 

@@ -10,7 +10,7 @@ use super::desired::{Canary, Change, Desired, Note, Version};
 use super::notice::{Notices, What};
 use super::status::State;
 use super::swap::{self, NotTaken, Swapper};
-use super::{Finding, Generation, Lineup, Service};
+use super::{Finding, Generation, Lineup, Service, Turns};
 use crate::bus::{self, RegistryError};
 use crate::calls::worker::Workers;
 use crate::config::{ServiceConfig, ServiceName};
@@ -40,6 +40,7 @@ pub struct Supervisor {
     pub consumers: Arc<Consumers>,
     pub notices: Notices,
     pub presence: Arc<Presence>,
+    pub turns: Turns,
     /// Rung whenever another generation serves; the gateway makes its routes anew.
     pub changed: watch::Sender<()>,
 }
@@ -68,8 +69,10 @@ impl Supervisor {
     pub async fn look_ahead(&self) -> Result<(), RegistryError> {
         for service in self.swapper.services.all() {
             let current = self.swapper.desired.get(&service.name).await?;
-            if current.desired.is_some() {
+            if let Some(desired) = &current.desired {
+                service.set_due(!desired.is_refused());
                 service.set_standing(current.revision.saturating_sub(1), State::Preparing, "not begun yet");
+                self.turns.expect(&service.name, &current);
             }
         }
         Ok(())
@@ -124,10 +127,14 @@ impl Supervisor {
 
     /// One service, one wish after another; of several wishes the newest counts.
     async fn follow(self: Arc<Self>, service: Arc<Service>, mut wishes: watch::Receiver<Wish>) {
+        let mut begins = true;
         while wishes.changed().await.is_ok() {
             let wish = wishes.borrow_and_update().clone();
             match wish {
                 Wish::Nothing(revision) => self.remove(&service, revision).await,
+                Wish::Desired(desired, revision) if desired.is_refused() && !begins && service.current().is_none() => {
+                    service.set_standing(revision, State::Refused, desired.note.reason);
+                }
                 Wish::Desired(desired, revision) => self.bring(&service, &desired, revision, &mut wishes).await,
                 Wish::Unreadable(revision) => {
                     let reason = "the desired state cannot be read: is it a newer Ward's? `ward deploy` writes it anew";
@@ -135,6 +142,8 @@ impl Supervisor {
                     service.set_standing(revision, State::Refused, reason);
                 }
             }
+            self.turns.is_done(&service.name);
+            begins = false;
         }
     }
 
@@ -142,6 +151,7 @@ impl Supervisor {
         self.workers.stop(service).await;
         self.consumers.stop(service).await;
         service.change(|_| None);
+        service.set_due(false);
         service.set_standing(revision, State::Absent, "removed from the desired state");
         self.changed.send_replace(());
     }
@@ -167,7 +177,9 @@ impl Supervisor {
                     }
                 },
             };
-            self.serve(service, generation, &desired.note.reason).await;
+            if let Err(error) = self.serve(service, generation, revision, &desired.note.reason).await {
+                return self.refuse(service, desired, revision, &error, wishes).await;
+            }
         } else if let Some(lineup) = lineup {
             // Whoever wishes it anew wants it to be tried anew.
             lineup.current.context.quarantine.lift(Instant::now());
@@ -203,9 +215,10 @@ impl Supervisor {
                 Prepared::NotTaken(error) => return Err(error),
             },
         };
+        let before = self.swapper.try_out(service, &generation, *percent)?;
         let reason = format!("{percent} % of the calls: {}", desired.note.reason);
         self.tell(service, What::Canary, (generation.number, &generation.digest), &reason).await;
-        self.retire(service, self.swapper.try_out(service, generation, *percent));
+        self.retire(service, before);
         Ok(())
     }
 
@@ -255,6 +268,7 @@ impl Supervisor {
     /// Tells an operator what is waited for, and waits a while. True when there is a newer wish meanwhile.
     async fn wait(&self, service: &Service, revision: u64, reason: &str, wishes: &mut watch::Receiver<Wish>) -> bool {
         tracing::warn!(service = service.name.as_str(), revision, reason, "waiting for what is missing");
+        self.turns.waits(&service.name);
         service.set_standing(revision, State::Waiting, reason);
         let overtaken = tokio::time::timeout(RETRY, wishes.changed()).await.is_ok();
         if overtaken {
@@ -263,12 +277,21 @@ impl Supervisor {
         overtaken
     }
 
-    /// Puts a generation in its place; the watch over it ends with its time.
-    async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) {
+    /// Puts a generation in its place when it is its turn; the watch over it ends with its time.
+    async fn serve(
+        &self,
+        service: &Arc<Service>,
+        generation: Arc<Generation>,
+        revision: u64,
+        reason: &str,
+    ) -> Result<(), NotTaken> {
+        service.set_standing(revision, State::Preparing, "prepared; what was desired before it takes its place first");
+        self.turns.turn_of(&service.name).await;
+        let before = self.swapper.swap(service, &generation)?;
         let version = generation.plugin.description.version.as_str();
         tracing::info!(service = service.name.as_str(), generation = generation.number, version, "swapped in");
         self.tell(service, What::SwappedIn, (generation.number, &generation.digest), reason).await;
-        self.retire(service, self.swapper.swap(service, generation));
+        self.retire(service, before);
         let watch = service.lineup().and_then(|lineup| lineup.watch.clone());
         if let Some(watch) = watch.filter(|watch| !watch.is_canary()) {
             let (watched, watch_s) = (service.clone(), self.swapper.swap.watch_s);
@@ -277,6 +300,7 @@ impl Supervisor {
                 watched.end_watch(&watch);
             });
         }
+        Ok(())
     }
 
     /// Drains the generations that were held and are not any more.
@@ -337,22 +361,27 @@ impl Supervisor {
         // A host that has just begun does not judge what others serve: it may be short of something itself.
         if self.presence.is_offered_elsewhere(service.name.as_str()).await {
             let reason = format!("not taken here, while other hosts go on: {reason}");
+            service.set_due(true);
             return service.set_standing(revision, State::Refused, reason);
         }
         for earlier in &desired.earlier {
-            match self.prepared(service, earlier, revision, wishes).await {
-                Prepared::Ready(before) => {
-                    self.serve(service, before, &reason).await;
+            let served = match self.prepared(service, earlier, revision, wishes).await {
+                Prepared::Ready(before) => self.serve(service, before, revision, &reason).await,
+                Prepared::Overtaken => return,
+                Prepared::NotTaken(error) => Err(error),
+            };
+            match served {
+                Ok(()) => {
                     self.announce(service, revision, State::Refused, &reason, wishes).await;
                     return self.wish_back(service, generation, earlier, &reason).await;
                 }
-                Prepared::Overtaken => return,
-                Prepared::NotTaken(error) => {
-                    tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either");
-                }
+                Err(error) => tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either"),
             }
         }
-        service.set_standing(revision, State::Refused, reason);
+        service.set_due(false);
+        service.set_standing(revision, State::Refused, reason.as_str());
+        let note = || Note::new(&self.host, Change::Refused, reason.as_str());
+        self.agree(service, |desired, now| desired.refused(note()).filter(|_| now == revision)).await;
     }
 
     async fn hear_findings(self: Arc<Self>, mut findings: mpsc::UnboundedReceiver<Finding>) {
@@ -382,27 +411,29 @@ impl Supervisor {
     /// Takes a generation that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
     /// done, a host that starts would begin with it.
     async fn wish_back(&self, service: &Service, generation: u64, fallback: &Version, reason: &str) {
+        let note = || Note::new(&self.host, Change::WentBack, format!("generation {generation}: {reason}"));
+        self.agree(service, |desired, _| desired.without(generation, fallback, note())).await;
+    }
+
+    /// Changes what all hosts desire, and its revision, by what this one has found, if there still is something to be changed.
+    async fn agree(&self, service: &Service, change: impl Fn(&Desired, u64) -> Option<Desired>) {
         loop {
-            match self.try_to_wish_back(service, generation, fallback, reason).await {
+            match self.try_to_agree(service, &change).await {
                 Ok(()) => return,
                 Err(RegistryError::Overtaken { .. }) => continue,
-                Err(error) => tracing::warn!(%error, "cannot tell the other hosts to go back; trying again"),
+                Err(error) => tracing::warn!(%error, "cannot tell the other hosts what to desire; trying again"),
             }
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    async fn try_to_wish_back(
+    async fn try_to_agree(
         &self,
         service: &Service,
-        generation: u64,
-        fallback: &Version,
-        reason: &str,
+        change: impl Fn(&Desired, u64) -> Option<Desired>,
     ) -> Result<(), RegistryError> {
         let current = self.swapper.desired.get(&service.name).await?;
-        let note = Note::new(&self.host, Change::WentBack, format!("generation {generation}: {reason}"));
-        let without = current.desired.as_ref().and_then(|desired| desired.without(generation, fallback, note));
-        match without {
+        match current.desired.as_ref().and_then(|desired| change(desired, current.revision)) {
             Some(desired) => self.swapper.desired.set(&service.name, &current, &desired).await.map(|_| ()),
             None => Ok(()),
         }

@@ -106,13 +106,7 @@ impl Swapper {
                 "granted, and not used: take away what is not needed"
             );
         }
-        self.check_routes(service, &plugin)?;
-        match (self.check_contracts(service, &plugin), &version.forced) {
-            (Err(broken), Some(reason)) => {
-                tracing::warn!(service = service.name.as_str(), %broken, reason, "forced");
-            }
-            (checked, _) => checked?,
-        }
+        self.check_beside(service, &plugin, version)?;
         // Grants and settings are read anew, limits hold as long as the host runs.
         let config = ServiceConfig { limits: service.config.limits.clone(), ..settings.clone() };
         let context = ServiceContext::new(&config, number, &service.host, service.refusals.clone());
@@ -126,18 +120,23 @@ impl Swapper {
     }
 
     /// Puts the generation in the place of the current one, which answers for it while it is watched.
-    pub fn swap(&self, service: &Service, generation: Arc<Generation>) -> Option<Arc<Lineup>> {
-        service.change(|lineup| {
-            let before = lineup.map(|lineup| lineup.current.clone());
-            Some(self.lineup(generation, before, 100))
+    pub fn swap(&self, service: &Service, generation: &Arc<Generation>) -> Result<Option<Arc<Lineup>>, NotTaken> {
+        self.take_place(service, generation, |lineup| {
+            let watch = lineup.map(|lineup| Watch::new(generation.clone(), lineup.current.clone(), 100, &self.swap));
+            Some(Lineup { current: generation.clone(), watch: watch.map(Arc::new) })
         })
     }
 
     /// Gives a generation a share of the calls beside the current one; a canary that gets another share is watched anew.
-    pub fn try_out(&self, service: &Service, generation: Arc<Generation>, percent: u8) -> Option<Arc<Lineup>> {
-        service.change(|lineup| {
+    pub fn try_out(
+        &self,
+        service: &Service,
+        generation: &Arc<Generation>,
+        percent: u8,
+    ) -> Result<Option<Arc<Lineup>>, NotTaken> {
+        self.take_place(service, generation, |lineup| {
             let current = lineup?.current.clone();
-            let watch = Watch::new(generation, current.clone(), percent, &self.swap);
+            let watch = Watch::new(generation.clone(), current.clone(), percent, &self.swap);
             Some(Lineup { current, watch: Some(Arc::new(watch)) })
         })
     }
@@ -150,40 +149,37 @@ impl Swapper {
         })
     }
 
-    fn lineup(&self, current: Arc<Generation>, before: Option<Arc<Generation>>, percent: u8) -> Lineup {
-        let watch = before.map(|before| Arc::new(Watch::new(current.clone(), before, percent, &self.swap)));
-        Lineup { current, watch }
+    /// Changes what takes calls, if the generation still fits beside what has taken its place while it was prepared.
+    fn take_place(
+        &self,
+        service: &Service,
+        generation: &Generation,
+        change: impl FnOnce(Option<&Lineup>) -> Option<Lineup>,
+    ) -> Result<Option<Arc<Lineup>>, NotTaken> {
+        self.services.one_by_one(|| {
+            self.check_beside(service, &generation.plugin, &generation.version())?;
+            Ok(service.change(change))
+        })
     }
 
-    /// Every generation of the other services that takes calls.
+    /// Holds its routes and contracts against what else takes calls on this host.
+    fn check_beside(&self, service: &Service, plugin: &Plugin, version: &Version) -> Result<(), NotTaken> {
+        let others = self.others(service);
+        check_routes(&others, plugin)?;
+        match (check_contracts(&others, (plugin, service.name.as_str())), &version.forced) {
+            (Err(broken), Some(reason)) => {
+                tracing::warn!(service = service.name.as_str(), %broken, reason, "forced");
+                Ok(())
+            }
+            (checked, _) => checked,
+        }
+    }
+
+    /// Every generation of the other services that takes calls, or takes them again if the one under watch fails.
     fn others(&self, service: &Service) -> Vec<Arc<Generation>> {
         let others = self.services.all().into_iter().filter(|other| other.name != service.name);
         let lineups = others.filter_map(|other| other.lineup());
-        lineups.flat_map(|lineup| lineup.generations().cloned().collect::<Vec<_>>()).collect()
-    }
-
-    fn check_routes(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
-        let others = self.others(service);
-        let taken = others.iter().flat_map(|other| {
-            let routes = other.plugin.description.routes.iter();
-            routes.map(|route| (other.context.name.as_str(), route.method.as_str(), route.path.as_str()))
-        });
-        let own = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
-        paths::beside(taken, own)
-            .map_err(|((method, path), problem)| NotTaken::RouteTaken(format!("{method} {path}"), problem))
-    }
-
-    /// Holds what it calls against what is served, and what it serves against what is called.
-    fn check_contracts(&self, service: &Service, plugin: &Plugin) -> Result<(), NotTaken> {
-        for other in self.others(service) {
-            let (own, theirs) = ((plugin, service.name.as_str()), (&*other.plugin, other.context.name.as_str()));
-            for ((caller, _), callee) in [(own, theirs), (theirs, own)] {
-                if let Some((function, place)) = first_break(caller, callee) {
-                    return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
-                }
-            }
-        }
-        Ok(())
+        lineups.flat_map(|lineup| lineup.held().cloned().collect::<Vec<_>>()).collect()
     }
 
     async fn migrate(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
@@ -211,7 +207,7 @@ impl Swapper {
         let desired = self.desired.get(&service.name).await?.desired;
         let elsewhere = desired.as_ref().and_then(|desired| match desired.stable.digest == next.digest {
             true => desired.earlier.first(),
-            false => Some(&desired.stable),
+            false => desired.serving(),
         });
         let lineup = service.lineup();
         let draining = service.draining();
@@ -283,6 +279,29 @@ impl Swapper {
         };
         (outcome, work)
     }
+}
+
+fn check_routes(others: &[Arc<Generation>], plugin: &Plugin) -> Result<(), NotTaken> {
+    let taken = others.iter().flat_map(|other| {
+        let routes = other.plugin.description.routes.iter();
+        routes.map(|route| (other.context.name.as_str(), route.method.as_str(), route.path.as_str()))
+    });
+    let own = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
+    paths::beside(taken, own)
+        .map_err(|((method, path), problem)| NotTaken::RouteTaken(format!("{method} {path}"), problem))
+}
+
+/// Holds what it calls against what is served, and what it serves against what is called.
+fn check_contracts(others: &[Arc<Generation>], own: (&Plugin, &str)) -> Result<(), NotTaken> {
+    for other in others {
+        let theirs = (&*other.plugin, other.context.name.as_str());
+        for ((caller, _), callee) in [(own, theirs), (theirs, own)] {
+            if let Some((function, place)) = first_break(caller, callee) {
+                return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first function of which a caller and a callee, by its name, have ideas that do not fit.

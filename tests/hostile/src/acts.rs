@@ -37,6 +37,12 @@ pub fn is_strict() -> bool {
     black_box(&MODE).ends_with(b"strict")
 }
 
+/// A path, or a document with paths, as it has them; a greedy one wants what is billing's.
+pub fn placed(text: &str) -> String {
+    let greedy = black_box(&MODE).ends_with(b"greedy");
+    if greedy { text.replace("/hostile/read/", "/api/billing/accounts/") } else { text.to_owned() }
+}
+
 pub fn act(request: &Request) -> Response {
     if black_box(&MODE).ends_with(b"traps!") {
         panic();

@@ -8,7 +8,7 @@ use ward_sdk::ports::StoreError;
 
 use self::bindings::clinic::hostile::acts as other;
 use self::bindings::exports::clinic::hostile::acts::{self, Error};
-use crate::acts::{act, before_describing, is_strict, named, probe, receive};
+use crate::acts::{act, before_describing, is_strict, named, placed, probe, receive};
 
 mod bindings {
     #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
@@ -44,13 +44,13 @@ impl Described for Hostile {
         before_describing();
         let open = |operation, method, effect| {
             let access = if is_strict() { Access::Roles(vec!["ADMIN".to_owned()]) } else { Access::Public };
-            route(operation, method, &format!("/hostile/{operation}/{{act}}"), effect, access)
+            route(operation, method, &placed(&format!("/hostile/{operation}/{{act}}")), effect, access)
         };
         Component {
             name: "hostile".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             documentation: "hostile".to_owned(),
-            openapi: include_str!("../openapi.json").to_owned(),
+            openapi: placed(include_str!("../openapi.json")),
             routes: vec![
                 open("read", "GET", Effect::Read),
                 open("write", "POST", Effect::Write),

@@ -1,6 +1,8 @@
 //! What Ward says about itself over HTTP.
 
-use ward_tests::System;
+use sqlx::AssertSqlSafe;
+use ward_tests::machine::component;
+use ward_tests::{System, eventually};
 
 #[tokio::test]
 async fn each_service_has_its_openapi_document() {
@@ -36,9 +38,27 @@ async fn health_readiness_and_metrics_are_open() {
 }
 
 #[tokio::test]
-async fn readiness_names_the_service_that_is_missing() {
-    let system = System::with().without("billing").start().await;
-    let answer = system.rest().get("/readyz").await.expect(503);
-    assert!(answer.text().contains("billing"), "{}", answer.text());
+async fn readiness_waits_for_what_ran_and_not_for_what_never_did() {
+    let mut system = System::with().without("billing").start().await;
+    system.rest().until("/readyz", 200).await;
+    system.deploy("billing", component("billing")).await;
+    let administrator = system.database("patient").await;
+    let open = async |is_open: bool| {
+        let order = format!("alter database billing allow_connections {is_open}");
+        sqlx::query(AssertSqlSafe(order)).execute(&administrator).await.unwrap();
+    };
+    system.hosts[0].server.kill();
+    open(false).await;
+    system.hosts[0].start_again().await;
+    let rest = system.rest();
+    eventually("it says what is missing", async || {
+        let answer = rest.try_get("/readyz").await.filter(|answer| answer.status == 503)?;
+        let missing = answer.json()["missing"].clone();
+        (missing.as_array()?.len() == 1 && missing[0]["service"] == "billing" && missing[0]["state"] == "waiting")
+            .then_some(())
+    })
+    .await;
+    open(true).await;
+    rest.until("/readyz", 200).await;
     system.end_broken();
 }

@@ -12,6 +12,7 @@
 )]
 
 mod artifacts;
+mod beside;
 mod canary;
 mod cli;
 mod cluster;

@@ -1,0 +1,111 @@
+//! Services beside each other: what one of them has, no other one gets, whatever comes first when a host begins.
+
+use std::fs::{read, read_dir, remove_file};
+use std::path::Path;
+
+use serde_json::Value;
+use ward_tests::System;
+use ward_tests::artifact::{behaving, write};
+use ward_tests::machine::{component, directory};
+use ward_tests::ward::said;
+
+const REFUSAL: &str = "its route GET /api/billing/accounts/{act} does not fit beside the other routes of the gateway: billing \
+                       has /api/billing/accounts/{patientId}";
+
+/// A system with billing, and a cache of its own.
+async fn billing(cache: &Path, deployed: bool) -> System {
+    let plan = System::with().services(&["billing"]).hostile().without("hostile");
+    let plan = if deployed { plan } else { plan.without("billing") };
+    plan.set("WARD_HOST_CACHE_DIR", cache.display()).start().await
+}
+
+/// A component that wants billing's requests.
+fn greedy(system: &System) -> String {
+    let bytes = behaving(&read(component("hostile")).unwrap(), "greedy");
+    write(system.folder(), "greedy", &bytes).to_str().unwrap().to_owned()
+}
+
+/// What `ward ps` says of a service: its state, why, and the generation that serves.
+async fn standing(system: &System, name: &str) -> (String, String, Option<u64>) {
+    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
+    let services = hosts[0]["services"].as_array().unwrap();
+    let service = services.iter().find(|service| service["service"] == name).unwrap();
+    let text = |field: &str| service[field].as_str().unwrap().to_owned();
+    (text("state"), text("reason"), service["serving"]["generation"].as_u64())
+}
+
+/// The host begins again, and has to compile billing while the other one is at hand.
+async fn begin_again(system: &mut System, cache: &Path) {
+    let inspected = system.command(&["inspect", component("billing").to_str().unwrap(), "--json"]).await;
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    let digest = inspected["digest"].as_str().unwrap();
+    for engine in read_dir(cache).unwrap() {
+        remove_file(engine.unwrap().path().join(format!("{digest}.cwasm"))).unwrap();
+    }
+    system.hosts[0].start_again().await;
+    system.hosts[0].until_ready().await;
+}
+
+async fn assert_billing_has_its_requests(system: &System) {
+    assert_eq!(standing(system, "billing").await.2, Some(1));
+    let (state, reason, serving) = standing(system, "hostile").await;
+    assert_eq!((state.as_str(), serving), ("refused", None));
+    assert!(reason.contains(REFUSAL), "{reason}");
+}
+
+#[tokio::test]
+async fn a_first_version_that_was_refused_takes_nothing_when_the_host_begins_again() {
+    let folder = directory("cache-");
+    let cache = folder.path().join("cache");
+    let mut system = billing(&cache, true).await;
+    let greedy = greedy(&system);
+    let output = system.try_command(&["deploy", "hostile", &greedy]).await;
+    let refusal = said(&output);
+    assert!(refusal.contains(&format!("not taken; nothing served before. host-1: {REFUSAL}")), "{refusal}");
+    let history = system.command(&["history", "hostile"]).await;
+    assert!(
+        history.contains(&format!("refused by host-1: {REFUSAL}")) && history.contains("does not serve"),
+        "{history}"
+    );
+    // Whoever deploys it anew wants it to be tried anew.
+    let output = system.try_command(&["deploy", "hostile", &greedy, "--canary", "5"]).await;
+    assert!(said(&output).contains("nothing serves yet that a canary could be held against"), "{}", said(&output));
+    let output = system.try_command(&["deploy", "hostile", &greedy]).await;
+    assert!(said(&output).contains("shall be generation 2") && said(&output).contains(REFUSAL), "{}", said(&output));
+
+    system.hosts[0].server.kill();
+    begin_again(&mut system, &cache).await;
+    assert_billing_has_its_requests(&system).await;
+
+    system.deploy("hostile", component("hostile")).await;
+    system.rest().post("/hostile/write/mark?name=a", Value::Null).await.expect(200);
+    let output = system.try_command(&["rollback", "hostile"]).await;
+    assert!(said(&output).contains("there is no version before this one"), "{}", said(&output));
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn what_was_deployed_first_takes_its_place_first_when_a_host_begins() {
+    let folder = directory("cache-");
+    let cache = folder.path().join("cache");
+    let mut system = billing(&cache, true).await;
+    system.hosts[0].server.kill();
+    system.command(&["deploy", "hostile", &greedy(&system), "--no-wait"]).await;
+    begin_again(&mut system, &cache).await;
+    assert_billing_has_its_requests(&system).await;
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn of_two_that_come_at_once_one_is_taken() {
+    let folder = directory("cache-");
+    let system = billing(&folder.path().join("cache"), false).await;
+    let greedy = greedy(&system);
+    let billing = component("billing");
+    let orders = [["deploy", "billing", billing.to_str().unwrap()], ["deploy", "hostile", &greedy]];
+    let (one, other) = tokio::join!(system.try_command(&orders[0]), system.try_command(&orders[1]));
+    assert_ne!(one.status.success(), other.status.success(), "{}\n{}", said(&one), said(&other));
+    let serving = [standing(&system, "billing").await.2, standing(&system, "hostile").await.2];
+    assert_eq!(serving.iter().flatten().count(), 1, "{serving:?}");
+    system.end_broken();
+}

@@ -199,6 +199,8 @@ pub struct Events {
     pub relay_batch: u32,
     pub relay_poll_ms: u64,
     pub retention_days: u64,
+    pub stream_mb: u32,
+    pub dead_mb: u32,
     pub duplicate_window_s: u64,
 }
 
@@ -279,6 +281,9 @@ impl Config {
                 "events",
                 "backoff_ms must not be empty; max_deliveries and concurrency must be at least 1",
             );
+        }
+        if self.events.stream_mb == 0 || self.events.dead_mb == 0 {
+            return invalid("events", "stream_mb and dead_mb must be at least 1");
         }
         if self.calls.default_deadline_ms > self.calls.max_deadline_ms {
             return invalid("calls", "default_deadline_ms must not be above max_deadline_ms");

@@ -24,7 +24,7 @@ use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationC
 
 pub use busy::Busy;
 pub use compile::{CompileError, Compiled, Compiler, compile_here};
-pub use description::{Access, Description, Effect, Fault, Route, Subscription};
+pub use description::{Access, Description, Effect, Fault, METHODS, Route, Subscription};
 pub use fit::misfit;
 pub use instance::{Crash, Invocation, Returned, invoke};
 pub use interfaces::{Import, Need, PluginFunction};

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Routes and contracts are held against the services of this host, once more as the pointer is swapped, one generation at a time; hosts that run
-//! different services are not compared. When a host begins, services take their places in the order in which they were desired (`turns`).
+//! different services are not compared. When a host begins, what has served before takes its place before newcomers (`turns`).
 //!
 //! A generation is immutable, and a call keeps the one that it began with. A canary is a second generation that gets a share of
 //! the calls (`lineup`). While a generation is new, or a canary, it is under `watch`, and a call that it fails is run on the

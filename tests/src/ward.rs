@@ -140,7 +140,7 @@ impl Host {
         Rest::new(self.url())
     }
 
-    /// Waits until all services that it is configured for run.
+    /// Waits until everything runs that ran before, on any host.
     pub async fn until_ready(&mut self) {
         let rest = self.rest();
         self.server

@@ -152,16 +152,19 @@ impl Background {
         let mut pause = tokio::time::interval(METRICS_PAUSE);
         loop {
             pause.tick().await;
-            for service in self.services.all() {
-                let Some(database) = &service.database else { continue };
-                if let Ok(events) = database.waiting_events().await {
+            let services = self.services.all();
+            // One that does not answer shall not hide what the others say.
+            join_all(services.iter().map(|service| async {
+                let Some(database) = &service.database else { return };
+                if let Ok(Ok(events)) = tokio::time::timeout(METRICS_PAUSE, database.waiting_events()).await {
                     self.metrics.set_waiting(service.name.as_str(), events);
                 }
-            }
+            }))
+            .await;
             if let Some(letters) = self.bus.count_dead_letters().await {
                 self.metrics.set_dead(letters);
             }
-            for name in self.supervisor.consumers.names().await {
+            for name in self.supervisor.consumers.names() {
                 if let Some((before, under_way)) = self.bus.backlog(&name).await {
                     self.metrics.set_backlog(&name, before + under_way as u64);
                 }

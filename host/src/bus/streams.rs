@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{AckKind, Message as StoredMessage};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -92,12 +92,15 @@ impl Subscription {
 impl Bus {
     /// Makes the streams, or brings them to the configuration.
     pub async fn ensure_streams(&self, config: &config::Events) -> Result<(), StreamError> {
-        let stream = |name: &str, subjects: Vec<String>| Config {
+        let stream = |name: &str, subjects: Vec<String>, most_mb: u32| Config {
             name: name.to_owned(),
             subjects,
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,
             num_replicas: self.replicas,
+            max_bytes: i64::from(most_mb) << 20,
+            // Never the oldest for the newest: nobody may have had it yet.
+            discard: DiscardPolicy::New,
             max_age: Duration::from_secs(config.retention_days * 24 * 3600),
             duplicate_window: Duration::from_secs(config.duplicate_window_s),
             allow_direct: true,
@@ -105,7 +108,10 @@ impl Bus {
         };
         let events = vec![format!("{}.>", subject::EVENT), format!("{}.>", subject::REPLAY)];
         let dead = vec![format!("{}.>", subject::DEAD)];
-        for config in [stream(subject::EVENT_STREAM, events), stream(subject::DEAD_STREAM, dead)] {
+        for config in [
+            stream(subject::EVENT_STREAM, events, config.stream_mb),
+            stream(subject::DEAD_STREAM, dead, config.dead_mb),
+        ] {
             self.jetstream
                 .create_or_update_stream(config)
                 .await

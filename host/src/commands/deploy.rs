@@ -199,7 +199,9 @@ impl Desk {
         }
         match refusal(&statuses, &order) {
             None => Ok(()),
-            Some(reason) if order.is_first => bail!("not taken; nothing served before. {reason}"),
+            Some(reason) if statuses.iter().all(|(_, status)| status.serving.is_none()) => {
+                bail!("not taken, and nothing serves. {reason}")
+            }
             Some(reason) => bail!("not taken; what served before still serves. {reason}"),
         }
     }
@@ -216,8 +218,7 @@ impl Desk {
             Unchanged::Leave if !is_new => current.revision,
             _ => self.desired.set(&self.service, &current, &desired).await?,
         };
-        let is_first = current.desired.is_none_or(|current| current.is_refused());
-        Ok(Order { desired, revision, is_new, is_first })
+        Ok(Order { desired, revision, is_new })
     }
 
     /// What the hosts say of the service once all of them have dealt with the order.
@@ -262,8 +263,6 @@ struct Order {
     revision: u64,
     /// False when it was so before.
     is_new: bool,
-    /// Nothing was desired before that a host had taken.
-    is_first: bool,
 }
 
 impl Order {
@@ -287,6 +286,15 @@ pub fn known_service(config: &Config, name: &str) -> anyhow::Result<ServiceName>
 
 pub fn service_name(name: &str) -> anyhow::Result<ServiceName> {
     ServiceName::parse(name).ok_or_else(|| Exit::Usage.because(format!("{name:?} is not a service name")))
+}
+
+/// Fails for a service that neither this configuration nor the desired state knows of.
+pub async fn expect_known(config: &Config, bus: &Bus, name: &str) -> anyhow::Result<()> {
+    let service = service_name(name)?;
+    if DesiredState::open(bus).await?.get(&service).await?.revision == 0 {
+        known_service(config, name)?;
+    }
+    Ok(())
 }
 
 /// `generation 3 (3ab21f…), and 4 (99c0d1…) for 5 % of the calls`

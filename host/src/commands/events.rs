@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use ward_proto::call::{ce, header, subject};
 
 use super::completion;
-use super::deploy::known_service;
+use super::deploy::expect_known;
 use super::output::{self, Exit, FAINT, Format, HEADING, Progress, line, paint};
 use crate::bus::{Bus, Headers};
 use crate::clock;
@@ -167,7 +167,7 @@ async fn tail(bus: &Bus, arguments: TailArguments) -> anyhow::Result<()> {
 async fn list(config: &Config, bus: &Bus, arguments: DeadArguments) -> anyhow::Result<()> {
     let letters = dead::list(bus, arguments.service.as_deref(), None, arguments.limit).await?;
     if let Some(service) = arguments.service.as_deref().filter(|_| letters.is_empty()) {
-        known_service(config, service)?;
+        expect_known(config, bus, service).await?;
     }
     note_a_cut(letters.len(), arguments.limit);
     if arguments.format.json {

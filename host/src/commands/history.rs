@@ -104,6 +104,7 @@ fn name(change: Change) -> &'static str {
         Change::RolledBack => "rolled back",
         Change::WentBack => "went back",
         Change::Refused => "refused",
+        Change::Taken => "taken",
     }
 }
 

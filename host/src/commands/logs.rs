@@ -9,7 +9,7 @@ use clap_complete::ArgValueCandidates;
 use futures_util::StreamExt;
 use ward_proto::call::subject;
 
-use super::deploy::known_service;
+use super::deploy::expect_known;
 use super::output::{self, BAD, Exit, FAINT, Format, GOOD, WARNING, line, paint};
 use super::{ask, completion};
 use crate::bus::Bus;
@@ -75,7 +75,7 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let mut shown = Shown::default();
     let mut lines: Vec<Line> = ask::everybody(&bus, subject::LOGS, &question).await?;
     if let Some(service) = question.service.as_deref().filter(|_| lines.is_empty()) {
-        known_service(config, service)?;
+        expect_known(config, &bus, service).await?;
     }
     lines.sort_by_key(|line| line.at_us);
     for line in lines {

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use wasmtime::component::Component;
 
 use super::Engine;
+use super::busy::NICE;
 use super::cache::{Cache, Lease, Turn};
 use crate::artifacts::Lines;
 use crate::config;
@@ -160,8 +161,9 @@ fn deserialize(engine: &Engine, code: &[u8]) -> Result<Component, CompileError> 
     unsafe { Component::deserialize(&engine.wasmtime, code) }.map_err(CompileError::Load)
 }
 
-/// The child's side: takes the limit upon itself, compiles, writes.
+/// The child's side: stands back behind what serves, takes the limit upon itself, compiles, writes.
 pub fn compile_here(config: &config::Engine, input: &Path, output: &Path, memory_mb: u64) -> anyhow::Result<()> {
+    rustix::process::nice(NICE)?;
     // The engine reserves addresses for its pool before the limit counts; the compiler itself needs none of them.
     let engine = Engine::compiler(config)?;
     let artifact = std::fs::read(input)?;

@@ -42,6 +42,8 @@ pub enum Fault {
     Undocumented(String),
     #[error("its OpenAPI document has {0}, which is no route")]
     Unrouted(String),
+    #[error("its OpenAPI document has `{field}` at {path}, which only the gateway may say")]
+    NotItsOwn { path: String, field: String },
     #[error("the name {0:?} is not usable: lower case letters, digits and dashes")]
     Unusable(String),
     #[error("it describes {found} {what}; at most {most} are possible")]
@@ -65,7 +67,7 @@ const LARGEST_DOCUMENT: usize = 512 << 10;
 /// Names, versions and paths travel in heartbeats and metrics.
 const LONGEST_TEXT: usize = 200;
 
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// Everything that can be known without the exports.
 pub fn check(description: &Description, service: &ServiceName, grants: &Grants) -> Result<(), Fault> {
@@ -175,10 +177,35 @@ fn check_documentation(description: &Description) -> Result<(), Fault> {
     if let Some(missing) = routed.difference(&documented).next() {
         return Err(Fault::Undocumented(missing.clone()));
     }
-    match documented.difference(&routed).next() {
-        Some(surplus) => Err(Fault::Unrouted(surplus.clone())),
-        None => Ok(()),
+    if let Some(surplus) = documented.difference(&routed).next() {
+        return Err(Fault::Unrouted(surplus.clone()));
     }
+    for (path, item) in document.get("paths").and_then(Value::as_object).into_iter().flatten() {
+        check_path(description, path, item)?;
+    }
+    Ok(())
+}
+
+/// What a path has beside its operations, for all of them.
+const OF_A_PATH: [&str; 3] = ["parameters", "summary", "description"];
+
+/// The documents of all services become one. There a service could say something of another's path, or send those who try a
+/// request out, with their token, to a server of its own.
+fn check_path(description: &Description, path: &str, item: &Value) -> Result<(), Fault> {
+    if !description.routes.iter().any(|route| route.path == path) {
+        return Err(Fault::Unrouted(path.to_owned()));
+    }
+    let not_its_own = |field: &str| Fault::NotItsOwn { path: path.to_owned(), field: field.to_owned() };
+    for (field, operation) in item.as_object().into_iter().flatten() {
+        let is_operation = METHODS.contains(&field.to_uppercase().as_str());
+        if !is_operation && !OF_A_PATH.contains(&field.as_str()) {
+            return Err(not_its_own(field));
+        }
+        if operation.get("servers").is_some() {
+            return Err(not_its_own("servers"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -226,6 +253,15 @@ mod tests {
         assert!(fault(|d| d.routes.push(d.routes[0].clone())).contains("twice"));
         assert!(fault(|d| d.openapi = "{}".into()).contains("GET /api/x/{id}"));
         assert!(fault(|d| d.routes.clear()).contains("no route"));
+        for (field, refusal) in [
+            (r#""/api/others": {"parameters": []}"#, "has /api/others, which is no route"),
+            (r#""/api/x/{id}": {"get": {}, "servers": []}"#, "`servers` at /api/x/{id}"),
+            (r#""/api/x/{id}": {"get": {"servers": []}}"#, "`servers` at /api/x/{id}"),
+            (r##""/api/x/{id}": {"get": {}, "$ref": "#/a"}"##, "`$ref` at /api/x/{id}"),
+        ] {
+            let document = format!(r#"{{"paths": {{"/api/x/{{id}}": {{"get": {{}}}}, {field}}}}}"#);
+            assert!(fault(|d| d.openapi = document).contains(refusal), "{field}");
+        }
         assert!(fault(|d| d.routes[0].method = "get".into()).contains("method"));
         assert!(fault(|d| d.routes = vec![d.routes[0].clone(); 501]).contains("501 routes; at most 500"));
         let hears = |name: &str| wit::Subscription { name: "s".into(), event_types: vec![name.into()] };

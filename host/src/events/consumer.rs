@@ -21,7 +21,7 @@ use crate::bus::{Bus, Delivery, Outcome, StreamError};
 use crate::calls::execute::{Executed, Operation, Refusal};
 use crate::calls::watched::{self, Wanted};
 use crate::calls::{Blame, Call, Failure, envelope};
-use crate::config;
+use crate::config::{self, ServiceName};
 use crate::services::{Generation, Service};
 
 /// The pause before a subscription is tried again.
@@ -30,13 +30,19 @@ const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 /// How long deliveries that are on their way are waited for when a consumer stops.
 const STRAGGLERS: Duration = Duration::from_millis(50);
+/// The pause before another consumer gets what a stopping one had fetched: longer than that one looks for stragglers, or it would get them again.
+const GIVEN_BACK: Duration = Duration::from_millis(250);
 
 pub struct Consumers {
     bus: Arc<Bus>,
     config: Arc<config::Events>,
     recorder: Recorder,
-    running: tokio::sync::Mutex<BTreeMap<(String, String), Running>>,
+    /// By service. One whose events take long to stop holds up no other.
+    running: Mutex<BTreeMap<ServiceName, Arc<tokio::sync::Mutex<Subscriptions>>>>,
 }
+
+/// By name.
+type Subscriptions = BTreeMap<String, Running>;
 
 struct Running {
     event_types: Vec<String>,
@@ -45,7 +51,7 @@ struct Running {
 }
 
 impl Running {
-    /// What is in work is finished; what was only fetched goes back at once, to be delivered to another host.
+    /// What is in work is finished; what was only fetched goes back, to be delivered to another host.
     async fn end(self) {
         self.stop.send_replace(true);
         let _ = self.task.await;
@@ -54,26 +60,30 @@ impl Running {
 
 impl Consumers {
     pub fn new(bus: Arc<Bus>, config: config::Events, recorder: Recorder) -> Self {
-        Self { bus, config: Arc::new(config), recorder, running: tokio::sync::Mutex::default() }
+        Self { bus, config: Arc::new(config), recorder, running: Mutex::default() }
     }
 
     /// Brings the subscriptions to those of the generation that serves, unless the service is away from this host.
     pub async fn ensure(&self, service: &Arc<Service>) {
         let Some(generation) = service.current() else { return };
         let wanted = &generation.plugin.description.subscriptions;
-        let mut running = self.running.lock().await;
+        let running = self.of(service);
+        let mut running = running.lock().await;
         if service.attendance.away().is_some() {
             return;
         }
-        let surplus = running.extract_if(.., |(owner, name), consumer| {
-            let is_wanted = wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types);
-            *owner == service.name.as_str() && !is_wanted
+        let surplus = running.extract_if(.., |name, consumer| {
+            !wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types)
         });
         join_all(surplus.map(|(_, consumer)| consumer.end())).await;
         for subscription in wanted {
-            let key = (service.name.to_string(), subscription.name.clone());
-            running.entry(key).or_insert_with(|| self.begin(service, subscription));
+            running.entry(subscription.name.clone()).or_insert_with(|| self.begin(service, subscription));
         }
+    }
+
+    fn of(&self, service: &Service) -> Arc<tokio::sync::Mutex<Subscriptions>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.entry(service.name.clone()).or_default().clone()
     }
 
     fn begin(&self, service: &Arc<Service>, subscription: &Subscription) -> Running {
@@ -94,14 +104,20 @@ impl Consumers {
 
     /// Takes no more events for a service. Returns when what was in work is done.
     pub async fn stop(&self, service: &Service) {
-        let mut running = self.running.lock().await;
-        let of_service = running.extract_if(.., |(owner, _), _| *owner == service.name.as_str());
-        join_all(of_service.map(|(_, consumer)| consumer.end())).await;
+        let running = self.of(service);
+        let all = std::mem::take(&mut *running.lock().await);
+        join_all(all.into_values().map(Running::end)).await;
     }
 
-    /// The durable names of the running subscriptions.
-    pub async fn names(&self) -> Vec<String> {
-        self.running.lock().await.keys().map(|(service, name)| durable(service, name)).collect()
+    /// The durable names of the running subscriptions, without those of services whose subscriptions change just now.
+    pub fn names(&self) -> Vec<String> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = running.iter().filter_map(|(service, running)| Some((service, running.try_lock().ok()?)));
+        settled
+            .flat_map(|(service, running)| {
+                running.keys().map(|name| durable(service.as_str(), name)).collect::<Vec<_>>()
+            })
+            .collect()
     }
 }
 
@@ -151,7 +167,7 @@ impl Consumer {
             while let Some(delivery) = receiver.recv().await {
                 let is_stopped = *consumer.stopped.borrow();
                 match is_stopped {
-                    true => delivery.end(Outcome::Again(Duration::ZERO)).await,
+                    true => delivery.end(Outcome::Again(GIVEN_BACK)).await,
                     false => consumer.handle(delivery).await,
                 }
             }
@@ -179,7 +195,7 @@ impl Consumer {
         }
         // What was fetched, or is on its way.
         while let Ok(Ok(delivery)) = tokio::time::timeout(STRAGGLERS, subscription.next()).await {
-            delivery.end(Outcome::Again(Duration::ZERO)).await;
+            delivery.end(Outcome::Again(GIVEN_BACK)).await;
         }
         Ok(())
     }
@@ -342,6 +358,8 @@ mod tests {
             relay_batch: 1,
             relay_poll_ms: 1,
             retention_days: 1,
+            stream_mb: 1,
+            dead_mb: 1,
             duplicate_window_s: 1,
         }
     }

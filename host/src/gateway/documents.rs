@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::{Gateway, problem};
+use crate::engine::METHODS;
 
 pub async fn merged(State(gateway): State<Arc<Gateway>>) -> Response {
     document(gateway.routes.load().merged.clone())
@@ -53,10 +54,10 @@ pub fn merge(documents: &[(String, Value)], public_url: &str) -> Value {
             rename(&mut document, &kind, &clashing, name);
         }
         if let Some(own) = document.get("paths").and_then(Value::as_object) {
-            for (path, methods) in own {
+            for (path, item) in own {
                 let place = paths.entry(path.clone()).or_insert_with(|| json!({}));
-                if let (Some(place), Some(methods)) = (place.as_object_mut(), methods.as_object()) {
-                    place.extend(methods.clone());
+                if let (Some(place), Some(item)) = (place.as_object_mut(), item.as_object()) {
+                    place.extend(operations(item));
                 }
             }
         }
@@ -74,6 +75,24 @@ pub fn merge(documents: &[(String, Value)], public_url: &str) -> Value {
         "servers": [{ "url": public_url }],
         "paths": paths,
         "components": components,
+    })
+}
+
+/// The operations of a path, each with what the path says of all of them: another service may have the same path with other methods.
+fn operations(item: &Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    let shared = item.get("parameters").and_then(Value::as_array).cloned().unwrap_or_default();
+    let operations = item.iter().filter(|(field, _)| METHODS.contains(&field.to_uppercase().as_str()));
+    operations.map(move |(method, operation)| {
+        let mut operation = operation.clone();
+        let own = operation.get("parameters").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is_its_own =
+            |parameter: &Value| own.iter().any(|one| ["name", "in"].iter().all(|key| one[*key] == parameter[*key]));
+        let parameters: Vec<Value> =
+            shared.iter().filter(|parameter| !is_its_own(parameter)).chain(&own).cloned().collect();
+        if let Some(fields) = operation.as_object_mut().filter(|_| !parameters.is_empty()) {
+            fields.insert("parameters".to_owned(), parameters.into());
+        }
+        (method.clone(), operation)
     })
 }
 
@@ -136,5 +155,24 @@ mod tests {
         assert_eq!(merged["components"]["schemas"], json!({"Thing": 1, "c.Thing": 2}));
         assert_eq!(merged["paths"]["/b"]["get"]["schema"]["$ref"], "#/components/schemas/Thing");
         assert_eq!(merged["paths"]["/c"]["get"]["schema"]["$ref"], "#/components/schemas/c.Thing");
+    }
+
+    #[test]
+    fn what_a_path_says_of_its_operations_stays_with_its_service() {
+        let parameter = |name: &str, text: &str| json!({"name": name, "in": "path", "description": text});
+        let item = json!({
+            "summary": "one's", "parameters": [parameter("id", "shared"), parameter("x", "shared")],
+            "get": {"parameters": [parameter("id", "own")]}, "delete": {},
+        });
+        let one = ("a".to_owned(), json!({"paths": {"/a/{id}": item}}));
+        let other = ("b".to_owned(), json!({"paths": {"/a/{id}": {"put": {}}}}));
+        let merged = merge(&[one, other], "http://x");
+        let [shared, own] = [parameter("x", "shared"), parameter("id", "own")];
+        let expected = json!({
+            "get": {"parameters": [shared, own]},
+            "delete": {"parameters": [parameter("id", "shared"), parameter("x", "shared")]},
+            "put": {},
+        });
+        assert_eq!(merged["paths"]["/a/{id}"], expected);
     }
 }

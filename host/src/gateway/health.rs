@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Gateway;
-use crate::services::{Service, State as ServiceState};
+use crate::services::Service;
 
 /// The process answers.
 pub async fn alive() -> &'static str {
@@ -30,9 +30,7 @@ impl Gateway {
         let routes = self.routes.load();
         let is_missing = |service: &Arc<Service>| match service.current() {
             None => service.is_due(),
-            Some(current) => {
-                service.standing().state == ServiceState::Waiting || !routes.has(service.name.as_str(), current.number)
-            }
+            Some(current) => !routes.has(service.name.as_str(), current.number),
         };
         let missing = self.services.all().into_iter().filter(is_missing);
         missing

@@ -3,6 +3,9 @@
 //! One value for each service, in the bucket `ward-services`. A change names the revision that it was made from, so that of two
 //! operators who change the same service at the same time one is told to look again. The revisions that the bucket keeps
 //! are the service's history.
+//!
+//! That a service has ever been taken, by any host, is in the bucket `ward-taken`. Until then it is a newcomer: nobody misses it, and it takes
+//! no place from what has served before.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,7 @@ use crate::clock;
 use crate::config::ServiceName;
 
 pub const BUCKET: &str = "ward-services";
+const TAKEN: &str = "ward-taken";
 
 /// What shall run of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +69,10 @@ pub enum Change {
     RolledBack,
     /// By a host, because what was desired did not prove itself.
     WentBack,
-    /// By a host: what was desired was not taken, and there is nothing to go back to. A host that begins tries it again, after
-    /// everything else.
+    /// By a host: a newcomer was not taken. A host that begins tries it again.
     Refused,
+    /// By a host that could take it after all.
+    Taken,
 }
 
 /// A change that does not fit what is desired now.
@@ -181,6 +186,11 @@ impl Desired {
         (!self.is_refused()).then(|| Self { canary: None, note, ..self.clone() })
     }
 
+    /// With the word that it is taken after all. None when nobody had refused it.
+    pub fn taken(&self, note: Note) -> Option<Self> {
+        self.is_refused().then(|| Self { note, ..self.clone() })
+    }
+
     pub fn is_refused(&self) -> bool {
         self.note.change == Change::Refused
     }
@@ -226,11 +236,12 @@ pub struct Current {
 #[derive(Clone)]
 pub struct DesiredState {
     pub bucket: Bucket,
+    taken: Bucket,
 }
 
 impl DesiredState {
     pub async fn open(bus: &Bus) -> Result<Self, RegistryError> {
-        Ok(Self { bucket: bus.bucket(BUCKET).await? })
+        Ok(Self { bucket: bus.bucket(BUCKET).await?, taken: bus.bucket(TAKEN).await? })
     }
 
     /// The desired state and its revision.
@@ -257,6 +268,19 @@ impl DesiredState {
     pub async fn set(&self, service: &ServiceName, current: &Current, desired: &Desired) -> Result<u64, RegistryError> {
         let value = serde_json::to_vec(desired).unwrap_or_default();
         self.bucket.replace(service.as_str(), value.into(), current.revision).await
+    }
+
+    /// Has a host ever taken a version of it?
+    pub async fn was_taken(&self, service: &ServiceName) -> Result<bool, RegistryError> {
+        Ok(self.taken.get(service.as_str()).await?.is_some())
+    }
+
+    /// Takes note that a host has taken it; the first one's note stays.
+    pub async fn set_taken(&self, service: &ServiceName, host: &str) -> Result<(), RegistryError> {
+        match self.taken.replace(service.as_str(), host.to_owned().into(), 0).await {
+            Ok(_) | Err(RegistryError::Overtaken { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -341,6 +365,7 @@ mod tests {
         let refused = deployed(&["a"]).refused(refusal()).unwrap();
         assert_eq!((refused.is_refused(), stable(&refused)), (true, (1, "a")));
         assert_eq!(refused.refused(refusal()), None);
+        assert_eq!(refused.taken(note()).map(|taken| taken.is_refused()), Some(false));
         assert_eq!(refused.try_out("b", 5, None, note()), Err(Unfit::NothingToCompare));
         for digest in ["a", "b"] {
             let anew = refused.deploy(digest, None, note()).unwrap();

@@ -168,13 +168,15 @@ impl Service {
         self.is_due() && matches!(self.standing().state, State::Preparing | State::Waiting)
     }
 
-    /// Is this host expected to serve it? Not while nobody has ever taken it: what is new and does not come up takes no host out of service.
+    /// Is this host expected to serve it? It is once a host has taken it, as far as this one knows: what is new and does not come up takes no
+    /// host out of service.
     pub fn is_due(&self) -> bool {
         self.is_due.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_due(&self, is_due: bool) {
-        self.is_due.store(is_due, Ordering::Relaxed);
+    /// Returns what it was.
+    pub(super) fn set_due(&self, is_due: bool) -> bool {
+        self.is_due.swap(is_due, Ordering::Relaxed)
     }
 
     pub fn standing(&self) -> Standing {

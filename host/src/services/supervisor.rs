@@ -69,10 +69,13 @@ impl Supervisor {
     pub async fn look_ahead(&self) -> Result<(), RegistryError> {
         for service in self.swapper.services.all() {
             let current = self.swapper.desired.get(&service.name).await?;
-            if let Some(desired) = &current.desired {
-                service.set_due(!desired.is_refused());
-                service.set_standing(current.revision.saturating_sub(1), State::Preparing, "not begun yet");
-                self.turns.expect(&service.name, &current);
+            if current.revision == 0 {
+                continue;
+            }
+            service.set_standing(current.revision - 1, State::Preparing, "not begun yet");
+            if self.swapper.desired.was_taken(&service.name).await? {
+                service.set_due(true);
+                self.turns.expect(&service.name);
             }
         }
         Ok(())
@@ -142,7 +145,10 @@ impl Supervisor {
                     service.set_standing(revision, State::Refused, reason);
                 }
             }
-            self.turns.is_done(&service.name);
+            // One that was overtaken is still on its way.
+            if wishes.has_changed().is_ok_and(|has_changed| !has_changed) {
+                self.turns.is_done(&service.name);
+            }
             begins = false;
         }
     }
@@ -177,7 +183,7 @@ impl Supervisor {
                     }
                 },
             };
-            if let Err(error) = self.serve(service, generation, revision, &desired.note.reason).await {
+            if let Err(error) = self.serve(service, generation, &desired.note.reason).await {
                 return self.refuse(service, desired, revision, &error, wishes).await;
             }
         } else if let Some(lineup) = lineup {
@@ -188,6 +194,8 @@ impl Supervisor {
             return self.refuse_canary(service, desired, revision, &error).await;
         }
         self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
+        let note = || Note::new(&self.host, Change::Taken, "it could be taken after all");
+        self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
     }
 
     /// Brings the canary to what is desired: another one, another share, or none.
@@ -241,7 +249,7 @@ impl Supervisor {
         self.notices.tell(service.name.as_str(), what, generation, reason).await;
     }
 
-    /// Prepares until it is known whether it can be taken; what is missing outside is waited for.
+    /// Prepares until it is known whether it can be taken; what is missing outside is waited for, and those that come before a newcomer.
     async fn prepared(
         &self,
         service: &Arc<Service>,
@@ -249,6 +257,18 @@ impl Supervisor {
         revision: u64,
         wishes: &mut watch::Receiver<Wish>,
     ) -> Prepared {
+        if !service.is_due()
+            && let Some(next) = self.turns.next()
+        {
+            service.set_standing(revision, State::Waiting, format!("for {next} and others that have served before"));
+            tokio::select! {
+                () = self.turns.of_newcomers() => {}
+                _ = wishes.changed() => {
+                    wishes.mark_changed();
+                    return Prepared::Overtaken;
+                }
+            }
+        }
         service.set_standing(revision, State::Preparing, "compiling and checking");
         loop {
             // Grants are read anew with each deployment.
@@ -268,7 +288,6 @@ impl Supervisor {
     /// Tells an operator what is waited for, and waits a while. True when there is a newer wish meanwhile.
     async fn wait(&self, service: &Service, revision: u64, reason: &str, wishes: &mut watch::Receiver<Wish>) -> bool {
         tracing::warn!(service = service.name.as_str(), revision, reason, "waiting for what is missing");
-        self.turns.waits(&service.name);
         service.set_standing(revision, State::Waiting, reason);
         let overtaken = tokio::time::timeout(RETRY, wishes.changed()).await.is_ok();
         if overtaken {
@@ -277,17 +296,13 @@ impl Supervisor {
         overtaken
     }
 
-    /// Puts a generation in its place when it is its turn; the watch over it ends with its time.
-    async fn serve(
-        &self,
-        service: &Arc<Service>,
-        generation: Arc<Generation>,
-        revision: u64,
-        reason: &str,
-    ) -> Result<(), NotTaken> {
-        service.set_standing(revision, State::Preparing, "prepared; what was desired before it takes its place first");
-        self.turns.turn_of(&service.name).await;
+    /// Puts a generation in its place; the watch over it ends with its time.
+    async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) -> Result<(), NotTaken> {
         let before = self.swapper.swap(service, &generation)?;
+        self.turns.is_done(&service.name);
+        if !service.set_due(true) {
+            self.take_note_of_taking(service).await;
+        }
         let version = generation.plugin.description.version.as_str();
         tracing::info!(service = service.name.as_str(), generation = generation.number, version, "swapped in");
         self.tell(service, What::SwappedIn, (generation.number, &generation.digest), reason).await;
@@ -301,6 +316,19 @@ impl Supervisor {
             });
         }
         Ok(())
+    }
+
+    /// Tells all hosts, also those that begin later, that a newcomer is none any more.
+    async fn take_note_of_taking(&self, service: &Service) {
+        let (desired, name, host) = (self.swapper.desired.clone(), service.name.clone(), self.host.clone());
+        let note = async move || desired.set_taken(&name, &host).await;
+        let Err(error) = note().await else { return };
+        tracing::warn!(%error, service = service.name.as_str(), "cannot take note that it serves; trying again");
+        tokio::spawn(async move {
+            while note().await.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+        });
     }
 
     /// Drains the generations that were held and are not any more.
@@ -335,8 +363,8 @@ impl Supervisor {
                 return;
             }
         }
-        self.consumers.ensure(service).await;
         self.changed.send_replace(());
+        self.consumers.ensure(service).await;
         service.set_standing(revision, state, reason);
     }
 
@@ -361,12 +389,11 @@ impl Supervisor {
         // A host that has just begun does not judge what others serve: it may be short of something itself.
         if self.presence.is_offered_elsewhere(service.name.as_str()).await {
             let reason = format!("not taken here, while other hosts go on: {reason}");
-            service.set_due(true);
             return service.set_standing(revision, State::Refused, reason);
         }
         for earlier in &desired.earlier {
             let served = match self.prepared(service, earlier, revision, wishes).await {
-                Prepared::Ready(before) => self.serve(service, before, revision, &reason).await,
+                Prepared::Ready(before) => self.serve(service, before, &reason).await,
                 Prepared::Overtaken => return,
                 Prepared::NotTaken(error) => Err(error),
             };
@@ -378,8 +405,11 @@ impl Supervisor {
                 Err(error) => tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either"),
             }
         }
-        service.set_due(false);
         service.set_standing(revision, State::Refused, reason.as_str());
+        // What has served before may come back when what is wrong here is mended, with the next start for example.
+        if self.swapper.desired.was_taken(&service.name).await.unwrap_or(true) {
+            return;
+        }
         let note = || Note::new(&self.host, Change::Refused, reason.as_str());
         self.agree(service, |desired, now| desired.refused(note()).filter(|_| now == revision)).await;
     }
@@ -389,11 +419,15 @@ impl Supervisor {
             let (Finding::Proven(watch) | Finding::Failed(watch, _)) = &finding;
             let name = ServiceName::parse(&watch.generation.context.name);
             let Some(service) = name.and_then(|name| self.swapper.services.get(&name)) else { continue };
-            match &finding {
+            match finding {
                 Finding::Proven(watch) => self.drain(&service, &watch.before),
                 Finding::Failed(watch, reason) => {
                     self.drain(&service, &watch.generation);
-                    self.went_back(&service, &watch.generation, &watch.before, reason).await;
+                    // Another service's finding does not wait for its events to move, nor for all hosts to hear of it.
+                    let supervisor = self.clone();
+                    tokio::spawn(async move {
+                        supervisor.went_back(&service, &watch.generation, &watch.before, &reason).await;
+                    });
                 }
             }
         }
@@ -401,8 +435,8 @@ impl Supervisor {
 
     async fn went_back(&self, service: &Arc<Service>, failed: &Generation, before: &Generation, reason: &str) {
         tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
-        self.consumers.ensure(service).await;
         self.changed.send_replace(());
+        self.consumers.ensure(service).await;
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
         service.set_standing(service.standing().revision, State::Refused, reason);
         self.wish_back(service, failed.number, &before.version(), reason).await;

@@ -1,7 +1,7 @@
 //! Makes the databases and roles of all services, as an administrator. Safe to repeat, and repeated after each upgrade of
 //! the host. A running host needs no administrator.
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::roles::{Role, RoleSecret, SecretError, address};
@@ -15,36 +15,48 @@ pub enum ProvisionError {
     Secret(#[from] SecretError),
     #[error("cannot reach PostgreSQL as an administrator (database.url): {0}")]
     Unreachable(sqlx::Error),
-    #[error("while provisioning {service}: {source}")]
-    Failed { service: ServiceName, source: sqlx::Error },
+    #[error("not provisioned: {}", .0.join("; "))]
+    Failed(Vec<String>),
 }
 
-/// Makes what every service of the configuration needs. `tell` gets a line for what an operator should know.
+/// Makes what every service of the configuration needs; one where that fails leaves the others theirs. `tell` gets a line for what an operator
+/// should know.
 pub async fn provision(config: &Config, secret: &RoleSecret, tell: impl Fn(String)) -> Result<(), ProvisionError> {
     let options = address(&config.database.url)?;
     let mut admin = PgConnection::connect_with(&options).await.map_err(ProvisionError::Unreachable)?;
+    let mut failed = Vec::new();
     for service in config.all_services() {
-        let failed = |source| ProvisionError::Failed { service: service.name.clone(), source };
-        roles(&mut admin, config, secret, &service.name).await.map_err(failed)?;
-        if let Err(error) = bound_server(&mut admin, config, &service.name).await {
-            tell(format!(
-                "{}: cannot bound temporary files and the server's log for the component's roles ({error}). A superuser can; \
-                 without it set temp_file_limit and log_min_messages = log for the whole server, or a component may fill the \
-                 disk, and its failed statements are in the log with values that they quote.",
-                service.name
-            ));
-        }
-        database(&mut admin, &service.name).await.map_err(failed)?;
         let inside = options.clone().database(service.name.as_str());
-        let mut inside = PgConnection::connect_with(&inside).await.map_err(ProvisionError::Unreachable)?;
-        rights(&mut inside, &service.name).await.map_err(failed)?;
-        if let Err(error) = bar_functions(&mut inside, &service.name).await {
-            tell(format!(
-                "{}: cannot take languages and dangerous functions from the component's roles ({error}). A superuser can; \
-                 without it a component may sleep, hold advisory locks, and give its statements time without end.",
-                service.name
-            ));
+        if let Err(error) = one(&mut admin, inside, (config, secret), &service.name, &tell).await {
+            failed.push(format!("{} ({error})", service.name));
         }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(ProvisionError::Failed(failed)) }
+}
+
+async fn one(
+    admin: &mut PgConnection,
+    inside: PgConnectOptions,
+    (config, secret): (&Config, &RoleSecret),
+    service: &ServiceName,
+    tell: impl Fn(String),
+) -> sqlx::Result<()> {
+    roles(admin, config, secret, service).await?;
+    if let Err(error) = bound_server(admin, config, service).await {
+        tell(format!(
+            "{service}: cannot bound temporary files and the server's log for the component's roles ({error}). A superuser can; \
+             without it set temp_file_limit and log_min_messages = log for the whole server, or a component may fill the \
+             disk, and its failed statements are in the log with values that they quote."
+        ));
+    }
+    database(admin, service).await?;
+    let mut inside = PgConnection::connect_with(&inside).await?;
+    rights(&mut inside, service).await?;
+    if let Err(error) = bar_functions(&mut inside, service).await {
+        tell(format!(
+            "{service}: cannot take languages and dangerous functions from the component's roles ({error}). A superuser can; \
+             without it a component may sleep, hold advisory locks, and give its statements time without end."
+        ));
     }
     Ok(())
 }

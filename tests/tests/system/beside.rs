@@ -4,10 +4,11 @@ use std::fs::{read, read_dir, remove_file};
 use std::path::Path;
 
 use serde_json::Value;
-use ward_tests::System;
+use sqlx::AssertSqlSafe;
 use ward_tests::artifact::{behaving, write};
 use ward_tests::machine::{component, directory};
 use ward_tests::ward::said;
+use ward_tests::{System, eventually};
 
 const REFUSAL: &str = "its route GET /api/billing/accounts/{act} does not fit beside the other routes of the gateway: billing \
                        has /api/billing/accounts/{patientId}";
@@ -46,11 +47,14 @@ async fn begin_again(system: &mut System, cache: &Path) {
     system.hosts[0].until_ready().await;
 }
 
-async fn assert_billing_has_its_requests(system: &System) {
+async fn expect_billing_to_have_its_requests(system: &System) {
     assert_eq!(standing(system, "billing").await.2, Some(1));
-    let (state, reason, serving) = standing(system, "hostile").await;
-    assert_eq!((state.as_str(), serving), ("refused", None));
-    assert!(reason.contains(REFUSAL), "{reason}");
+    // Nobody waits for what never served, readiness does not either.
+    eventually("the other one is refused", async || {
+        let (state, reason, serving) = standing(system, "hostile").await;
+        (state == "refused" && reason.contains(REFUSAL) && serving.is_none()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -61,7 +65,7 @@ async fn a_first_version_that_was_refused_takes_nothing_when_the_host_begins_aga
     let greedy = greedy(&system);
     let output = system.try_command(&["deploy", "hostile", &greedy]).await;
     let refusal = said(&output);
-    assert!(refusal.contains(&format!("not taken; nothing served before. host-1: {REFUSAL}")), "{refusal}");
+    assert!(refusal.contains(&format!("not taken, and nothing serves. host-1: {REFUSAL}")), "{refusal}");
     let history = system.command(&["history", "hostile"]).await;
     assert!(
         history.contains(&format!("refused by host-1: {REFUSAL}")) && history.contains("does not serve"),
@@ -75,7 +79,7 @@ async fn a_first_version_that_was_refused_takes_nothing_when_the_host_begins_aga
 
     system.hosts[0].server.kill();
     begin_again(&mut system, &cache).await;
-    assert_billing_has_its_requests(&system).await;
+    expect_billing_to_have_its_requests(&system).await;
 
     system.deploy("hostile", component("hostile")).await;
     system.rest().post("/hostile/write/mark?name=a", Value::Null).await.expect(200);
@@ -85,14 +89,14 @@ async fn a_first_version_that_was_refused_takes_nothing_when_the_host_begins_aga
 }
 
 #[tokio::test]
-async fn what_was_deployed_first_takes_its_place_first_when_a_host_begins() {
+async fn a_newcomer_takes_nothing_from_what_served_before_when_a_host_begins() {
     let folder = directory("cache-");
     let cache = folder.path().join("cache");
     let mut system = billing(&cache, true).await;
     system.hosts[0].server.kill();
     system.command(&["deploy", "hostile", &greedy(&system), "--no-wait"]).await;
     begin_again(&mut system, &cache).await;
-    assert_billing_has_its_requests(&system).await;
+    expect_billing_to_have_its_requests(&system).await;
     system.end_broken();
 }
 
@@ -107,5 +111,42 @@ async fn of_two_that_come_at_once_one_is_taken() {
     assert_ne!(one.status.success(), other.status.success(), "{}\n{}", said(&one), said(&other));
     let serving = [standing(&system, "billing").await.2, standing(&system, "hostile").await.2];
     assert_eq!(serving.iter().flatten().count(), 1, "{serving:?}");
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_newcomer_waits_for_what_served_before_and_can_be_changed_meanwhile() {
+    let folder = directory("cache-");
+    let mut system = billing(&folder.path().join("cache"), true).await;
+    let administrator = system.database("hostile").await;
+    let close = async |is_closed: bool| {
+        let order = format!("alter database billing allow_connections {}", !is_closed);
+        sqlx::query(AssertSqlSafe(order)).execute(&administrator).await.unwrap();
+    };
+    system.hosts[0].server.kill();
+    close(true).await;
+    system.command(&["deploy", "hostile", &greedy(&system), "--no-wait"]).await;
+    system.hosts[0].start_again().await;
+    let waiting = async |expected: &str| {
+        eventually("it waits", async || {
+            let (state, reason, _) = standing(&system, "hostile").await;
+            (state == "waiting" && reason.contains("for billing and others")).then_some(())
+        })
+        .await;
+        let answer = system.rest().until("/readyz", 503).await.json();
+        let missing: Vec<&Value> = answer["missing"].as_array().unwrap().iter().map(|one| &one["service"]).collect();
+        assert_eq!(missing, ["billing"], "{expected}");
+    };
+    waiting("a newcomer is missed by nobody").await;
+    let mended = component("hostile");
+    system.command(&["deploy", "hostile", mended.to_str().unwrap(), "--no-wait"]).await;
+    waiting("a newer one neither").await;
+    close(false).await;
+    eventually("both serve", async || {
+        let serving = [standing(&system, "billing").await.2, standing(&system, "hostile").await.2];
+        (serving == [Some(1), Some(2)]).then_some(())
+    })
+    .await;
+    system.rest().until("/readyz", 200).await;
     system.end_broken();
 }

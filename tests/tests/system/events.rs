@@ -123,3 +123,31 @@ async fn dead(system: &System) -> Vec<Value> {
     let letters: Value = serde_json::from_str(&system.command(&["events", "dead", "--json"]).await).unwrap();
     letters.as_array().unwrap().clone()
 }
+
+#[tokio::test]
+async fn a_full_stream_stops_no_request_and_no_deployment_and_loses_nothing() {
+    let system = System::with().hostile().set("WARD_EVENTS_STREAM_MB", 1).start().await;
+    let context = jetstream::new(system.nats.client().await);
+    let filler = format!("{}.somebody.elses", subject::EVENT);
+    let mut stored = 0;
+    for bytes in [100_000, 1_000, 1] {
+        while context.publish(filler.clone(), vec![0; bytes].into()).await.unwrap().await.is_ok() {
+            stored += bytes;
+            assert!(stored < 2 << 20, "the stream is bounded");
+        }
+    }
+    let admin = system.admin().await;
+    let patient = register(&admin).await;
+    let next = marked(&std::fs::read(component("hostile")).unwrap(), 1);
+    system.deploy("hostile", write(system.folder(), "next", &next)).await;
+    eventually("the host says that an event waits, and why", async || {
+        let log = system.hosts[0].server.log();
+        (log.contains("could not be stored in the stream") && log.contains("maximum bytes exceeded")).then_some(())
+    })
+    .await;
+    let account = format!("/api/billing/accounts/{}", patient["id"].as_str().unwrap());
+    assert_eq!(admin.get(&account).await.status, 404);
+    context.get_stream(subject::EVENT_STREAM).await.unwrap().purge().filter(&filler).await.unwrap();
+    admin.until(&account, 200).await;
+    system.end().await;
+}

@@ -37,6 +37,11 @@ pub fn is_strict() -> bool {
     black_box(&MODE).ends_with(b"strict")
 }
 
+/// Does it hear nothing any more?
+pub fn is_deaf() -> bool {
+    black_box(&MODE).ends_with(b"deaf!!")
+}
+
 /// A path, or a document with paths, as it has them; a greedy one wants what is billing's.
 pub fn placed(text: &str) -> String {
     let greedy = black_box(&MODE).ends_with(b"greedy");

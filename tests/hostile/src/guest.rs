@@ -8,7 +8,7 @@ use ward_sdk::ports::StoreError;
 
 use self::bindings::clinic::hostile::acts as other;
 use self::bindings::exports::clinic::hostile::acts::{self, Error};
-use crate::acts::{act, before_describing, is_strict, named, placed, probe, receive};
+use crate::acts::{act, before_describing, is_deaf, is_strict, named, placed, probe, receive};
 
 mod bindings {
     #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
@@ -59,7 +59,7 @@ impl Described for Hostile {
             functions: ["perform", "take", "swell", "hoard"]
                 .map(|name| function("clinic:hostile/acts", name, Effect::Write))
                 .to_vec(),
-            subscriptions: vec![subscription("happened", &["hostile.happened"])],
+            subscriptions: if is_deaf() { vec![] } else { vec![subscription("happened", &["hostile.happened"])] },
             publishes: vec!["hostile.happened".to_owned()],
             migrations: migrations(&crate::schema::steps()),
         }

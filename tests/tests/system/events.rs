@@ -1,10 +1,12 @@
 //! Events: each has its effect once, and what nobody can handle is kept, with the reason.
 
+use std::time::Duration;
+
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use serde_json::Value;
 use ward_proto::call::{ce, header, subject};
-use ward_tests::artifact::{marked, write};
+use ward_tests::artifact::{behaving, marked, write};
 use ward_tests::clinic::{path, register};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -150,4 +152,28 @@ async fn a_full_stream_stops_no_request_and_no_deployment_and_loses_nothing() {
     context.get_stream(subject::EVENT_STREAM).await.unwrap().purge().filter(&filler).await.unwrap();
     admin.until(&account, 200).await;
     system.end().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_gives_its_events_back_once() {
+    let system = System::with().services(&[]).hostile().start().await;
+    let mut holder = system.database("hostile").await.begin().await.unwrap();
+    sqlx::query("lock table mark in exclusive mode").execute(&mut *holder).await.unwrap();
+    for number in 0..50 {
+        system.nats.publish_event("hostile.happened", &format!("event-{number}")).await;
+    }
+    let deliveries = async || system.nats.deliveries("hostile_happened").await;
+    eventually("events are in work", async || (deliveries().await >= 8).then_some(())).await;
+    let deaf = behaving(&std::fs::read(component("hostile")).unwrap(), "deaf!!");
+    let path = write(system.folder(), "deaf", &deaf);
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        holder.rollback().await.unwrap();
+    };
+    tokio::join!(system.deploy("hostile", path), release);
+    let given = deliveries().await;
+    assert!(given < 100, "{given} deliveries of 50 events");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(deliveries().await, given);
+    system.end_broken();
 }

@@ -6,7 +6,7 @@ mod questions;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -66,6 +66,7 @@ impl App {
         let secret = RoleSecret::read(&config.database.secret_file)?;
         let opener = Opener {
             config: config.clone(),
+            last: Mutex::new(config.clone()),
             secret,
             host: host_services,
             findings: find,

@@ -1,6 +1,6 @@
 //! Makes the services of this host, those of its configuration at the start and new ones while it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -14,6 +14,8 @@ const EVENT_HEADERS: usize = 4 << 10;
 
 pub(super) struct Opener {
     pub config: Config,
+    /// As it was read last.
+    pub last: Mutex<Config>,
     pub secret: RoleSecret,
     pub host: Arc<HostServices>,
     pub findings: mpsc::UnboundedSender<Finding>,
@@ -55,13 +57,14 @@ impl Opener {
 
 impl Openings for Opener {
     fn settings(&self, name: &ServiceName) -> Option<ServiceConfig> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match Config::load(self.config.file.as_deref()) {
-            Ok(config) => config.service(name).cloned(),
+            Ok(config) => *last = config,
             Err(error) => {
                 tracing::warn!(service = name.as_str(), %error, "the configuration cannot be read anew; the one before holds");
-                self.config.service(name).cloned()
             }
         }
+        last.service(name).cloned()
     }
 
     fn open(&self, name: &ServiceName) -> Option<Service> {

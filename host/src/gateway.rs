@@ -15,6 +15,7 @@ mod health;
 mod hedge;
 mod limits;
 mod live;
+mod places;
 mod problem;
 mod routes;
 mod server;
@@ -41,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::security::Tokens;
 use crate::services::{Service, Services};
 use limits::RateLimit;
+use places::Places;
 use server::Bounds;
 
 /// What every request needs.
@@ -55,8 +57,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub recorder: Recorder,
     rate: RateLimit,
-    requests: Semaphore,
-    hedges: Semaphore,
+    requests: Places,
+    hedges: Places,
     streams: Arc<Semaphore>,
     /// True once the host shuts down; streams end then, and connections with their next answer.
     closing: watch::Sender<bool>,
@@ -78,8 +80,8 @@ impl Gateway {
     pub fn new(parts: Parts) -> Arc<Self> {
         let gateway = Self {
             rate: RateLimit::new(&parts.config),
-            requests: Semaphore::new(parts.config.concurrency),
-            hedges: Semaphore::new(parts.config.hedges),
+            requests: Places::new(parts.config.concurrency),
+            hedges: Places::new(parts.config.hedges),
             streams: Arc::new(Semaphore::new(parts.config.live_streams)),
             closing: watch::channel(false).0,
             routes: ArcSwap::from_pointee(RouteTable::default()),

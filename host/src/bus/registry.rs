@@ -74,10 +74,26 @@ impl Bucket {
 
     /// Sets the value if it is still what was read: `revision` of the value read, 0 for none.
     pub async fn replace(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, RegistryError> {
+        let overtaken = || RegistryError::Overtaken { key: key.to_owned() };
+        if revision == 0 {
+            // Also where there was something that was removed.
+            return self.0.create(key, value).await.map_err(|error| match error.kind() {
+                kv::CreateErrorKind::AlreadyExists => overtaken(),
+                _ => failed("changing a bucket")(error),
+            });
+        }
         self.0.update(key, value, revision).await.map_err(|error| match error.kind() {
-            kv::UpdateErrorKind::WrongLastRevision => RegistryError::Overtaken { key: key.to_owned() },
+            kv::UpdateErrorKind::WrongLastRevision => overtaken(),
             _ => failed("changing a bucket")(error),
         })
+    }
+
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<(), RegistryError> {
+        self.0.put(key, value).await.map(|_| ()).map_err(failed("changing a bucket"))
+    }
+
+    pub async fn remove(&self, key: &str) -> Result<(), RegistryError> {
+        self.0.delete(key).await.map_err(failed("changing a bucket"))
     }
 
     /// All values now, then every change, until the receiver is dropped. Begins again after a broken link.

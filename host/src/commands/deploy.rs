@@ -199,10 +199,10 @@ impl Desk {
         }
         match refusal(&statuses, &order) {
             None => Ok(()),
-            Some(reason) if statuses.iter().all(|(_, status)| status.serving.is_none()) => {
-                bail!("not taken, and nothing serves. {reason}")
+            Some(reason) if statuses.iter().any(|(_, status)| serves_another(status, &order)) => {
+                bail!("not taken; what served before still serves. {reason}")
             }
-            Some(reason) => bail!("not taken; what served before still serves. {reason}"),
+            Some(reason) => bail!("not taken. {reason}"),
         }
     }
 
@@ -378,7 +378,16 @@ fn refusal(statuses: &Statuses, order: &Order) -> Option<String> {
     Some(format!("{host}: {}", status.reason))
 }
 
-/// A later revision is a host that went back, or another operator.
+/// A later revision is a host that went back, or another operator, if it took away what was ordered.
 fn is_refused(status: &ServiceStatus, order: &Order) -> bool {
-    status.state == State::Refused || status.revision > order.revision
+    status.state == State::Refused
+        || (status.revision > order.revision && !generations(status).any(|one| one == order.generation()))
+}
+
+fn serves_another(status: &ServiceStatus, order: &Order) -> bool {
+    generations(status).any(|one| one != order.generation())
+}
+
+fn generations(status: &ServiceStatus) -> impl Iterator<Item = u64> {
+    [&status.serving, &status.canary].into_iter().flatten().map(|serving| serving.generation)
 }

@@ -42,8 +42,10 @@ pub enum Fault {
     Undocumented(String),
     #[error("its OpenAPI document has {0}, which is no route")]
     Unrouted(String),
-    #[error("its OpenAPI document has `{field}` at {path}, which only the gateway may say")]
-    NotItsOwn { path: String, field: String },
+    #[error(
+        "its OpenAPI document has `{field}` at {path}: whoever tries a request out there would send it, with a token, where that leads"
+    )]
+    LeadsAway { path: String, field: &'static str },
     #[error("the name {0:?} is not usable: lower case letters, digits and dashes")]
     Unusable(String),
     #[error("it describes {found} {what}; at most {most} are possible")]
@@ -186,26 +188,21 @@ fn check_documentation(description: &Description) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What a path has beside its operations, for all of them.
-const OF_A_PATH: [&str; 3] = ["parameters", "summary", "description"];
-
 /// The documents of all services become one. There a service could say something of another's path, or send those who try a
-/// request out, with their token, to a server of its own.
+/// request out to a server of its own.
 fn check_path(description: &Description, path: &str, item: &Value) -> Result<(), Fault> {
     if !description.routes.iter().any(|route| route.path == path) {
         return Err(Fault::Unrouted(path.to_owned()));
     }
-    let not_its_own = |field: &str| Fault::NotItsOwn { path: path.to_owned(), field: field.to_owned() };
-    for (field, operation) in item.as_object().into_iter().flatten() {
-        let is_operation = METHODS.contains(&field.to_uppercase().as_str());
-        if !is_operation && !OF_A_PATH.contains(&field.as_str()) {
-            return Err(not_its_own(field));
-        }
-        if operation.get("servers").is_some() {
-            return Err(not_its_own("servers"));
-        }
+    let leads_away = |field| Err(Fault::LeadsAway { path: path.to_owned(), field });
+    if item.get("$ref").is_some() {
+        return leads_away("$ref");
     }
-    Ok(())
+    let operations = item.as_object().into_iter().flatten().map(|(_, operation)| operation);
+    match operations.chain([item]).any(|place| place.get("servers").is_some()) {
+        true => leads_away("servers"),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

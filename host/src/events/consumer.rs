@@ -75,7 +75,11 @@ impl Consumers {
         let surplus = running.extract_if(.., |name, consumer| {
             !wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types)
         });
-        join_all(surplus.map(|(_, consumer)| consumer.end())).await;
+        let ended = join_all(surplus.map(|(_, consumer)| consumer.end())).await;
+        if !ended.is_empty() {
+            // What they gave back comes before what follows it.
+            tokio::time::sleep(GIVEN_BACK).await;
+        }
         for subscription in wanted {
             running.entry(subscription.name.clone()).or_insert_with(|| self.begin(service, subscription));
         }
@@ -105,8 +109,9 @@ impl Consumers {
     /// Takes no more events for a service. Returns when what was in work is done.
     pub async fn stop(&self, service: &Service) {
         let running = self.of(service);
-        let all = std::mem::take(&mut *running.lock().await);
-        join_all(all.into_values().map(Running::end)).await;
+        let mut running = running.lock().await;
+        // Under the lock, so that the next ones begin when these have ended.
+        join_all(std::mem::take(&mut *running).into_values().map(Running::end)).await;
     }
 
     /// The durable names of the running subscriptions, without those of services whose subscriptions change just now.

@@ -81,7 +81,7 @@ async fn exchange(gateway: &Arc<Gateway>, entry: &Entry, prepared: Prepared, bod
     let exchange = async {
         let body = read_body(body, gateway.config.body_bytes).await?;
         // Only now: a request that is sent slowly keeps nobody else out.
-        let _permit = gateway.requests.try_acquire().map_err(|_| problem::busy())?;
+        let _place = gateway.requests.take(&entry.service).ok_or_else(problem::busy)?;
         let reply = match changes_nothing {
             true => hedge::send(&prepared, gateway, &entry.service, body).await?,
             false => prepared.send(gateway, &entry.service, body).await?,

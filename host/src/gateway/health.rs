@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Gateway;
-use crate::services::Service;
+use crate::services::{Service, State as ServiceState};
 
 /// The process answers.
 pub async fn alive() -> &'static str {
@@ -27,12 +27,15 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 impl Gateway {
     /// What this host is expected to serve, and does not.
     pub fn missing(&self) -> Vec<Value> {
-        let routes = self.routes.load();
+        let (routes, services) = (self.routes.load(), self.services.all());
+        // What no host can take is missed where nothing else is there.
+        let serves = services.iter().any(|service| service.lineup().is_some());
+        let is_refused = |service: &Service| service.standing().state == ServiceState::Refused;
         let is_missing = |service: &Arc<Service>| match service.current() {
-            None => service.is_due(),
+            None => service.is_due() || (!serves && is_refused(service)),
             Some(current) => !routes.has(service.name.as_str(), current.number),
         };
-        let missing = self.services.all().into_iter().filter(is_missing);
+        let missing = services.iter().filter(|service| is_missing(service));
         missing
             .map(|service| {
                 let standing = service.standing();

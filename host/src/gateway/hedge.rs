@@ -20,7 +20,7 @@ pub async fn send(prepared: &Prepared, gateway: &Gateway, service: &str, body: B
     if let Ok(outcome) = tokio::time::timeout(pause, &mut first).await {
         return outcome;
     }
-    let Ok(_place) = gateway.hedges.try_acquire() else { return first.await };
+    let Some(_place) = gateway.hedges.take(service) else { return first.await };
     spare = prepared.twin();
     tracing::debug!(call = spare.call.id, service, "a read without an answer is sent once more");
     let second = spare.send(gateway, service, body);

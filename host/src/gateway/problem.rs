@@ -114,7 +114,7 @@ pub fn too_many_requests(pause: Duration) -> Problem {
 }
 
 pub fn busy() -> Problem {
-    let detail = "More requests are under way than the gateway takes (http.concurrency); try again soon.";
+    let detail = "More requests are under way than the gateway takes, in all or for this service (http.concurrency); try again soon.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, BLANK, detail).retry_after(RETRY_AFTER)
 }
 

@@ -4,8 +4,8 @@
 //! operators who change the same service at the same time one is told to look again. The revisions that the bucket keeps
 //! are the service's history.
 //!
-//! That a service has ever been taken, by any host, is in the bucket `ward-taken`. Until then it is a newcomer: nobody misses it, and it takes
-//! no place from what has served before.
+//! What was taken last of a service, by any host, is in the bucket `ward-taken`. Until something is, the service is a newcomer: nobody misses
+//! it, and it takes no place from what has served before.
 
 use serde::{Deserialize, Serialize};
 
@@ -270,16 +270,17 @@ impl DesiredState {
         self.bucket.replace(service.as_str(), value.into(), current.revision).await
     }
 
-    /// Has a host ever taken a version of it?
-    pub async fn was_taken(&self, service: &ServiceName) -> Result<bool, RegistryError> {
-        Ok(self.taken.get(service.as_str()).await?.is_some())
+    /// The digest that a host has taken last.
+    pub async fn taken(&self, service: &ServiceName) -> Result<Option<String>, RegistryError> {
+        let taken = self.taken.get(service.as_str()).await?;
+        Ok(taken.map(|digest| String::from_utf8_lossy(&digest.value).into_owned()))
     }
 
-    /// Takes note that a host has taken it; the first one's note stays.
-    pub async fn set_taken(&self, service: &ServiceName, host: &str) -> Result<(), RegistryError> {
-        match self.taken.replace(service.as_str(), host.to_owned().into(), 0).await {
-            Ok(_) | Err(RegistryError::Overtaken { .. }) => Ok(()),
-            Err(error) => Err(error),
+    /// Takes note of what a host has taken; nothing: the service was removed.
+    pub async fn set_taken(&self, service: &ServiceName, digest: Option<&str>) -> Result<(), RegistryError> {
+        match digest {
+            Some(digest) => self.taken.put(service.as_str(), digest.to_owned().into()).await,
+            None => self.taken.remove(service.as_str()).await,
         }
     }
 }

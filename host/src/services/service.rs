@@ -33,6 +33,7 @@ pub struct Service {
     retired: Mutex<Vec<Weak<Generation>>>,
     standing: Mutex<Standing>,
     is_due: AtomicBool,
+    taken: Mutex<Option<String>>,
     findings: mpsc::UnboundedSender<Finding>,
 }
 
@@ -81,6 +82,7 @@ impl Service {
             retired: Mutex::default(),
             standing: Mutex::new(standing),
             is_due: AtomicBool::new(false),
+            taken: Mutex::default(),
             findings,
         }
     }
@@ -168,15 +170,26 @@ impl Service {
         self.is_due() && matches!(self.standing().state, State::Preparing | State::Waiting)
     }
 
-    /// Is this host expected to serve it? It is once a host has taken it, as far as this one knows: what is new and does not come up takes no
-    /// host out of service.
+    /// Is this host expected to serve it? What no host can take is not: that takes no host out of service.
     pub fn is_due(&self) -> bool {
         self.is_due.load(Ordering::Relaxed)
     }
 
-    /// Returns what it was.
-    pub(super) fn set_due(&self, is_due: bool) -> bool {
-        self.is_due.swap(is_due, Ordering::Relaxed)
+    pub(super) fn set_due(&self, is_due: bool) {
+        self.is_due.store(is_due, Ordering::Relaxed);
+    }
+
+    /// The digest that a host has taken last, as far as this one knows; none of a newcomer.
+    pub(super) fn taken(&self) -> Option<String> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True when that is news.
+    pub(super) fn set_taken(&self, digest: Option<&str>) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = taken.as_deref() != digest;
+        *taken = digest.map(str::to_owned);
+        is_news
     }
 
     pub fn standing(&self) -> Standing {

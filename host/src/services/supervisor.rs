@@ -73,7 +73,8 @@ impl Supervisor {
                 continue;
             }
             service.set_standing(current.revision - 1, State::Preparing, "not begun yet");
-            if self.swapper.desired.was_taken(&service.name).await? {
+            if let Some(digest) = self.swapper.desired.taken(&service.name).await? {
+                service.set_taken(Some(&digest));
                 service.set_due(true);
                 self.turns.expect(&service.name);
             }
@@ -158,6 +159,7 @@ impl Supervisor {
         self.consumers.stop(service).await;
         service.change(|_| None);
         service.set_due(false);
+        self.note_taken(service, None).await;
         service.set_standing(revision, State::Absent, "removed from the desired state");
         self.changed.send_replace(());
     }
@@ -183,8 +185,11 @@ impl Supervisor {
                     }
                 },
             };
-            if let Err(error) = self.serve(service, generation, &desired.note.reason).await {
-                return self.refuse(service, desired, revision, &error, wishes).await;
+            match self.serve(service, generation, &desired.note.reason).await {
+                // Somebody else took its place meanwhile; it is looked at anew.
+                Err(error) if error.is_passing() => return wishes.mark_changed(),
+                Err(error) => return self.refuse(service, desired, revision, &error, wishes).await,
+                Ok(()) => {}
             }
         } else if let Some(lineup) = lineup {
             // Whoever wishes it anew wants it to be tried anew.
@@ -194,8 +199,10 @@ impl Supervisor {
             return self.refuse_canary(service, desired, revision, &error).await;
         }
         self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
-        let note = || Note::new(&self.host, Change::Taken, "it could be taken after all");
-        self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
+        if desired.is_refused() {
+            let note = || Note::new(&self.host, Change::Taken, "it could be taken after all");
+            self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
+        }
     }
 
     /// Brings the canary to what is desired: another one, another share, or none.
@@ -257,7 +264,7 @@ impl Supervisor {
         revision: u64,
         wishes: &mut watch::Receiver<Wish>,
     ) -> Prepared {
-        if !service.is_due()
+        if service.taken().is_none()
             && let Some(next) = self.turns.next()
         {
             service.set_standing(revision, State::Waiting, format!("for {next} and others that have served before"));
@@ -300,9 +307,8 @@ impl Supervisor {
     async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) -> Result<(), NotTaken> {
         let before = self.swapper.swap(service, &generation)?;
         self.turns.is_done(&service.name);
-        if !service.set_due(true) {
-            self.take_note_of_taking(service).await;
-        }
+        service.set_due(true);
+        self.note_taken(service, Some(&generation.digest)).await;
         let version = generation.plugin.description.version.as_str();
         tracing::info!(service = service.name.as_str(), generation = generation.number, version, "swapped in");
         self.tell(service, What::SwappedIn, (generation.number, &generation.digest), reason).await;
@@ -318,14 +324,17 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Tells all hosts, also those that begin later, that a newcomer is none any more.
-    async fn take_note_of_taking(&self, service: &Service) {
-        let (desired, name, host) = (self.swapper.desired.clone(), service.name.clone(), self.host.clone());
-        let note = async move || desired.set_taken(&name, &host).await;
-        let Err(error) = note().await else { return };
-        tracing::warn!(%error, service = service.name.as_str(), "cannot take note that it serves; trying again");
+    /// Tells all hosts, also those that begin later, what was taken last of a service.
+    async fn note_taken(&self, service: &Arc<Service>, digest: Option<&str>) {
+        if !service.set_taken(digest) {
+            return;
+        }
+        let desired = self.swapper.desired.clone();
+        let Err(error) = desired.set_taken(&service.name, digest).await else { return };
+        tracing::warn!(%error, service = service.name.as_str(), "cannot take note of what serves; trying again");
+        let service = service.clone();
         tokio::spawn(async move {
-            while note().await.is_err() {
+            while desired.set_taken(&service.name, service.taken().as_deref()).await.is_err() {
                 tokio::time::sleep(RETRY).await;
             }
         });
@@ -406,8 +415,10 @@ impl Supervisor {
             }
         }
         service.set_standing(revision, State::Refused, reason.as_str());
+        // Nobody can take it, so no host is worse than another.
+        service.set_due(false);
         // What has served before may come back when what is wrong here is mended, with the next start for example.
-        if self.swapper.desired.was_taken(&service.name).await.unwrap_or(true) {
+        if !matches!(self.swapper.desired.taken(&service.name).await, Ok(None)) {
             return;
         }
         let note = || Note::new(&self.host, Change::Refused, reason.as_str());
@@ -424,21 +435,28 @@ impl Supervisor {
                 Finding::Failed(watch, reason) => {
                     self.drain(&service, &watch.generation);
                     // Another service's finding does not wait for its events to move, nor for all hosts to hear of it.
-                    let supervisor = self.clone();
+                    let (supervisor, revision) = (self.clone(), service.standing().revision);
                     tokio::spawn(async move {
-                        supervisor.went_back(&service, &watch.generation, &watch.before, &reason).await;
+                        supervisor.went_back(&service, revision, (&watch.generation, &watch.before), &reason).await;
                     });
                 }
             }
         }
     }
 
-    async fn went_back(&self, service: &Arc<Service>, failed: &Generation, before: &Generation, reason: &str) {
+    async fn went_back(
+        &self,
+        service: &Arc<Service>,
+        revision: u64,
+        (failed, before): (&Generation, &Generation),
+        reason: &str,
+    ) {
         tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
         self.changed.send_replace(());
         self.consumers.ensure(service).await;
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
-        service.set_standing(service.standing().revision, State::Refused, reason);
+        service.set_standing(revision, State::Refused, reason);
+        self.note_taken(service, Some(&before.digest)).await;
         self.wish_back(service, failed.number, &before.version(), reason).await;
     }
 

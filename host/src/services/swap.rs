@@ -42,6 +42,10 @@ pub enum NotTaken {
          moved, or deploy with --force and a reason"
     )]
     Contract { other: String, function: String, place: String },
+    #[error(
+        "{0}. That version comes back if the one in its place fails, so it is waited until that one has proven itself, at most swap.watch_s"
+    )]
+    Watched(Box<NotTaken>),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error("the database cannot be reached: {0}")]
@@ -72,7 +76,7 @@ impl NotTaken {
             Self::Registry(_) | Self::Database(_) | Self::Store(_) | Self::Migrate(MigrateError::Unavailable(_)) => {
                 true
             }
-            Self::Compile(CompileError::Cache { .. }) => true,
+            Self::Compile(CompileError::Cache { .. }) | Self::Watched(_) => true,
             _ => false,
         }
     }
@@ -164,27 +168,29 @@ impl Swapper {
         })
     }
 
-    /// Holds its routes and contracts against what else takes calls on this host.
+    /// Holds its routes and contracts against what else takes calls on this host, and what may come back because its successor is still
+    /// under watch.
     fn check_beside(&self, service: &Service, plugin: &Plugin, version: &Version) -> Result<(), NotTaken> {
-        let others = self.others(service);
-        check_routes(&others, plugin)?;
         // What comes back with the host was checked when it was deployed, and another one may have been forced since.
-        let comes_back = service.is_due() && service.lineup().is_none();
+        let comes_back = service.lineup().is_none() && service.taken().as_ref() == Some(&version.digest);
         let tolerated = version.forced.as_deref().or(comes_back.then_some("it served before"));
-        match (check_contracts(&others, (plugin, service.name.as_str())), tolerated) {
-            (Err(broken), Some(reason)) => {
-                tracing::warn!(service = service.name.as_str(), %broken, reason, "taken all the same");
-                Ok(())
+        let own = (plugin, service.name.as_str());
+        for lineup in self.others(service) {
+            for other in lineup.generations() {
+                check_against(other, own, tolerated)?;
             }
-            (checked, _) => checked,
+            if let Some(watch) = &lineup.watch {
+                check_against(&watch.before, own, tolerated).map_err(|error| NotTaken::Watched(Box::new(error)))?;
+            }
         }
+        let routes = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
+        paths::beside(std::iter::empty(), routes).map_err(route_taken)
     }
 
-    /// Every generation of the other services that takes calls.
-    fn others(&self, service: &Service) -> Vec<Arc<Generation>> {
+    /// The other services that take calls.
+    fn others(&self, service: &Service) -> Vec<Arc<Lineup>> {
         let others = self.services.all().into_iter().filter(|other| other.name != service.name);
-        let lineups = others.filter_map(|other| other.lineup());
-        lineups.flat_map(|lineup| lineup.generations().cloned().collect::<Vec<_>>()).collect()
+        others.filter_map(|other| other.lineup()).collect()
     }
 
     async fn migrate(&self, service: &Service, generation: &Generation) -> Result<(), NotTaken> {
@@ -286,31 +292,32 @@ impl Swapper {
     }
 }
 
-fn check_routes(others: &[Arc<Generation>], plugin: &Plugin) -> Result<(), NotTaken> {
-    let taken = others.iter().flat_map(|other| {
-        let routes = other.plugin.description.routes.iter();
-        routes.map(|route| (other.context.name.as_str(), route.method.as_str(), route.path.as_str()))
-    });
+/// Its routes and its documentation, then what it calls against what is served, and what it serves against what is called.
+fn check_against(other: &Generation, own: (&Plugin, &str), tolerated: Option<&str>) -> Result<(), NotTaken> {
+    let (name, described) = (other.context.name.as_str(), &other.plugin.description);
+    let (plugin, service) = own;
     let documentation = &plugin.description.documentation;
-    if let Some(other) = others.iter().find(|other| other.plugin.description.documentation == *documentation) {
-        return Err(NotTaken::DocumentationTaken(documentation.clone(), other.context.name.clone()));
+    if described.documentation == *documentation {
+        return Err(NotTaken::DocumentationTaken(documentation.clone(), name.to_owned()));
     }
-    let own = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
-    paths::beside(taken, own)
-        .map_err(|((method, path), problem)| NotTaken::RouteTaken(format!("{method} {path}"), problem))
+    let taken = described.routes.iter().map(|route| (name, route.method.as_str(), route.path.as_str()));
+    let routes = plugin.description.routes.iter().map(|route| (route.method.as_str(), route.path.as_str()));
+    paths::beside(taken, routes).map_err(route_taken)?;
+    let theirs = (&*other.plugin, name);
+    let broken =
+        [(own, theirs), (theirs, own)].into_iter().find_map(|((caller, _), callee)| first_break(caller, callee));
+    match (broken, tolerated) {
+        (Some((function, place)), None) => Err(NotTaken::Contract { other: name.to_owned(), function, place }),
+        (Some((function, place)), Some(reason)) => {
+            tracing::warn!(service, other = name, function, place, reason, "taken although it breaks a contract");
+            Ok(())
+        }
+        (None, _) => Ok(()),
+    }
 }
 
-/// Holds what it calls against what is served, and what it serves against what is called.
-fn check_contracts(others: &[Arc<Generation>], own: (&Plugin, &str)) -> Result<(), NotTaken> {
-    for other in others {
-        let theirs = (&*other.plugin, other.context.name.as_str());
-        for ((caller, _), callee) in [(own, theirs), (theirs, own)] {
-            if let Some((function, place)) = first_break(caller, callee) {
-                return Err(NotTaken::Contract { other: other.context.name.clone(), function, place });
-            }
-        }
-    }
-    Ok(())
+fn route_taken(((method, path), problem): ((&str, &str), String)) -> NotTaken {
+    NotTaken::RouteTaken(format!("{method} {path}"), problem)
 }
 
 /// The first function of which a caller and a callee, by its name, have ideas that do not fit.

@@ -65,7 +65,7 @@ async fn a_first_version_that_was_refused_takes_nothing_when_the_host_begins_aga
     let greedy = greedy(&system);
     let output = system.try_command(&["deploy", "hostile", &greedy]).await;
     let refusal = said(&output);
-    assert!(refusal.contains(&format!("not taken, and nothing serves. host-1: {REFUSAL}")), "{refusal}");
+    assert!(refusal.contains(&format!("not taken. host-1: {REFUSAL}")), "{refusal}");
     let history = system.command(&["history", "hostile"]).await;
     assert!(
         history.contains(&format!("refused by host-1: {REFUSAL}")) && history.contains("does not serve"),
@@ -148,5 +148,40 @@ async fn a_newcomer_waits_for_what_served_before_and_can_be_changed_meanwhile() 
     })
     .await;
     system.rest().until("/readyz", 200).await;
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_path_that_may_come_back_is_waited_for() {
+    let folder = directory("cache-");
+    let system = billing(&folder.path().join("cache"), false).await;
+    system.deploy("hostile", greedy(&system)).await;
+    // Gives the path up, and is under watch.
+    system.deploy("hostile", component("hostile")).await;
+    let proven = async {
+        eventually("the path is waited for", async || {
+            let log = system.hosts[0].server.log();
+            log.contains("That version comes back if the one in its place fails").then_some(())
+        })
+        .await;
+        for _ in 0..110 {
+            system.rest().get("/hostile/read/nothing").await.expect(200);
+        }
+    };
+    tokio::join!(system.deploy("billing", component("billing")), proven);
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_service_that_was_removed_can_be_deployed_again() {
+    let system = System::with().services(&[]).hostile().start().await;
+    let buckets = async_nats::jetstream::new(system.nats.client().await);
+    buckets.get_key_value("ward-services").await.unwrap().delete("hostile").await.unwrap();
+    eventually("it is gone", async || (standing(&system, "hostile").await.0 == "absent").then_some(())).await;
+    let taken = buckets.get_key_value("ward-taken").await.unwrap();
+    eventually("nobody misses it", async || taken.get("hostile").await.unwrap().is_none().then_some(())).await;
+    system.deploy("hostile", component("hostile")).await;
+    assert_eq!(standing(&system, "hostile").await.2, Some(1));
+    eventually("it is missed again", async || taken.get("hostile").await.unwrap().map(drop)).await;
     system.end_broken();
 }

@@ -186,8 +186,7 @@ impl Supervisor {
                 },
             };
             match self.serve(service, generation, &desired.note.reason).await {
-                // Somebody else took its place meanwhile; it is looked at anew.
-                Err(error) if error.is_passing() => return wishes.mark_changed(),
+                Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
                 Err(error) => return self.refuse(service, desired, revision, &error, wishes).await,
                 Ok(()) => {}
             }
@@ -195,14 +194,22 @@ impl Supervisor {
             // Whoever wishes it anew wants it to be tried anew.
             lineup.current.context.quarantine.lift(Instant::now());
         }
-        if let Err(error) = self.bring_canary(service, desired, revision, wishes).await {
-            return self.refuse_canary(service, desired, revision, &error).await;
+        match self.bring_canary(service, desired, revision, wishes).await {
+            Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
+            Err(error) => return self.refuse_canary(service, desired, revision, &error).await,
+            Ok(()) => {}
         }
         self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
         if desired.is_refused() {
             let note = || Note::new(&self.host, Change::Taken, "it could be taken after all");
             self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
         }
+    }
+
+    /// Somebody else took a place while it was prepared; the same wish is begun anew after a while.
+    async fn look_anew(&self, service: &Service, revision: u64, error: &NotTaken, wishes: &mut watch::Receiver<Wish>) {
+        self.wait(service, revision, &error.reason(), wishes).await;
+        wishes.mark_changed();
     }
 
     /// Brings the canary to what is desired: another one, another share, or none.

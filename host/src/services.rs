@@ -17,6 +17,7 @@
 //! one before, which is possible because a failed call has left nothing behind. Start reading at `desired`, then `supervisor`
 //! and `swap`.
 
+mod agreement;
 mod attendance;
 pub mod desired;
 mod durations;

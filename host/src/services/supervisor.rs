@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::desired::{Canary, Change, Desired, Note, Version};
+use super::desired::{Canary, Desired, Version};
 use super::notice::{Notices, What};
 use super::status::State;
 use super::swap::{self, NotTaken, Swapper};
@@ -18,7 +18,7 @@ use crate::events::Consumers;
 use crate::presence::Presence;
 
 /// The pause before something that is missing outside is looked for again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// How often the configuration is searched for services that shall run and are not in it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -201,8 +201,7 @@ impl Supervisor {
         }
         self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
         if desired.is_refused() {
-            let note = || Note::new(&self.host, Change::Taken, "it could be taken after all");
-            self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
+            self.say_taken(service, revision).await;
         }
     }
 
@@ -331,22 +330,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Tells all hosts, also those that begin later, what was taken last of a service.
-    async fn note_taken(&self, service: &Arc<Service>, digest: Option<&str>) {
-        if !service.set_taken(digest) {
-            return;
-        }
-        let desired = self.swapper.desired.clone();
-        let Err(error) = desired.set_taken(&service.name, digest).await else { return };
-        tracing::warn!(%error, service = service.name.as_str(), "cannot take note of what serves; trying again");
-        let service = service.clone();
-        tokio::spawn(async move {
-            while desired.set_taken(&service.name, service.taken().as_deref()).await.is_err() {
-                tokio::time::sleep(RETRY).await;
-            }
-        });
-    }
-
     /// Drains the generations that were held and are not any more.
     fn retire(&self, service: &Arc<Service>, before: Option<Arc<Lineup>>) {
         let Some(before) = before else { return };
@@ -428,8 +411,7 @@ impl Supervisor {
         if !matches!(self.swapper.desired.taken(&service.name).await, Ok(None)) {
             return;
         }
-        let note = || Note::new(&self.host, Change::Refused, reason.as_str());
-        self.agree(service, |desired, now| desired.refused(note()).filter(|_| now == revision)).await;
+        self.say_refused(service, revision, &reason).await;
     }
 
     async fn hear_findings(self: Arc<Self>, mut findings: mpsc::UnboundedReceiver<Finding>) {
@@ -465,37 +447,6 @@ impl Supervisor {
         service.set_standing(revision, State::Refused, reason);
         self.note_taken(service, Some(&before.digest)).await;
         self.wish_back(service, failed.number, &before.version(), reason).await;
-    }
-
-    /// Takes a generation that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
-    /// done, a host that starts would begin with it.
-    async fn wish_back(&self, service: &Service, generation: u64, fallback: &Version, reason: &str) {
-        let note = || Note::new(&self.host, Change::WentBack, format!("generation {generation}: {reason}"));
-        self.agree(service, |desired, _| desired.without(generation, fallback, note())).await;
-    }
-
-    /// Changes what all hosts desire, and its revision, by what this one has found, if there still is something to be changed.
-    async fn agree(&self, service: &Service, change: impl Fn(&Desired, u64) -> Option<Desired>) {
-        loop {
-            match self.try_to_agree(service, &change).await {
-                Ok(()) => return,
-                Err(RegistryError::Overtaken { .. }) => continue,
-                Err(error) => tracing::warn!(%error, "cannot tell the other hosts what to desire; trying again"),
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn try_to_agree(
-        &self,
-        service: &Service,
-        change: impl Fn(&Desired, u64) -> Option<Desired>,
-    ) -> Result<(), RegistryError> {
-        let current = self.swapper.desired.get(&service.name).await?;
-        match current.desired.as_ref().and_then(|desired| change(desired, current.revision)) {
-            Some(desired) => self.swapper.desired.set(&service.name, &current, &desired).await.map(|_| ()),
-            None => Ok(()),
-        }
     }
 }
 

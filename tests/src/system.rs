@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit};
@@ -375,6 +376,23 @@ impl System {
 
     pub async fn deploy(&self, service: &str, artifact: impl AsRef<Path>) -> String {
         self.command(&["deploy", service, artifact.as_ref().to_str().unwrap()]).await
+    }
+
+    /// What `ward ps` says of a service on the first host.
+    pub async fn status(&self, service: &str) -> Value {
+        self.status_on("host-1", service).await.unwrap_or_else(|| panic!("host-1 says nothing of {service}"))
+    }
+
+    /// None when the host does not answer, or knows no such service.
+    pub async fn status_on(&self, host: &str, service: &str) -> Option<Value> {
+        let hosts: Vec<Value> = serde_json::from_str(&self.command(&["ps", "--json"]).await).unwrap();
+        let host = hosts.into_iter().find(|one| one["host"] == host)?;
+        host["services"].as_array()?.iter().find(|one| one["service"] == service).cloned()
+    }
+
+    /// The digest of what serves on the first host; empty when nothing does.
+    pub async fn serving(&self, service: &str) -> String {
+        self.status(service).await["serving"]["digest"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Another bridge over the same servers, which stands by or takes over.

@@ -61,22 +61,17 @@ impl Signed {
 
     /// Deploying what is in the store is refused with its digest and this reason, and what served serves on.
     async fn refuses(&self, digest: &str, reason: &str) {
-        let before = serving(&self.system).await;
+        let serving = async || {
+            let serving = &self.system.status("billing").await["serving"];
+            (serving["digest"].clone(), serving["generation"].clone())
+        };
+        let before = serving().await;
         let output = self.system.try_command(&["deploy", "billing", digest]).await;
         let said = said(&output);
         assert!(!output.status.success() && said.contains(digest) && said.contains(reason), "{reason}: {said}");
-        assert_eq!(serving(&self.system).await, before);
+        assert_eq!(serving().await, before);
         answers(&self.system).await;
     }
-}
-
-/// The digest and the generation's number of what serves the billing service.
-async fn serving(system: &System) -> (String, u64) {
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let services = hosts[0]["services"].as_array().unwrap();
-    let billing = services.iter().find(|service| service["service"] == "billing").unwrap();
-    let serving = &billing["serving"];
-    (serving["digest"].as_str().unwrap().to_owned(), serving["generation"].as_u64().unwrap())
 }
 
 async fn answers(system: &System) {
@@ -128,7 +123,7 @@ async fn only_what_a_trusted_key_signed_is_loaded() {
     // Signed at last, it serves; the beginning of its digest is enough.
     assert_eq!(signed.push(1).await, unsigned);
     system.command(&["deploy", "billing", &unsigned[..12]]).await;
-    assert_eq!(serving(system).await.0, unsigned);
+    assert_eq!(system.serving("billing").await, unsigned);
     signed.system.end().await;
 }
 
@@ -147,7 +142,7 @@ async fn bytes_of_another_digest_are_refused() {
     // Whoever has the artifact can mend the store.
     assert_eq!(signed.push(1).await, digest);
     system.command(&["deploy", "billing", &digest]).await;
-    assert_eq!(serving(system).await.0, digest);
+    assert_eq!(system.serving("billing").await, digest);
     signed.system.end().await;
 }
 
@@ -162,7 +157,7 @@ async fn the_cache_of_compiled_code_can_be_deleted_while_a_host_serves() {
     let billing = std::fs::read(component("billing")).unwrap();
     let bytes = marked(&billing, 1);
     system.deploy("billing", write(system.folder(), "next", &bytes)).await;
-    assert_eq!(serving(&system).await.0, sha256(&bytes));
+    assert_eq!(system.serving("billing").await, sha256(&bytes));
     // With code that is damaged instead of missing.
     for file in compiled(&path) {
         std::fs::write(file, "no code").unwrap();
@@ -173,7 +168,7 @@ async fn the_cache_of_compiled_code_can_be_deleted_while_a_host_serves() {
     host.start_again().await;
     host.until_ready().await;
     answers(&system).await;
-    assert_eq!(serving(&system).await.0, sha256(&bytes));
+    assert_eq!(system.serving("billing").await, sha256(&bytes));
     system.end().await;
 }
 
@@ -262,7 +257,7 @@ async fn who_stores_an_artifact_removes_what_nobody_can_want_any_more() {
     assert_eq!(stored(&system, &wanted).await, [true; 4]);
     for back in [2, 1, 0] {
         system.command(&["rollback", "billing"]).await;
-        assert_eq!(serving(&system).await.0, wanted[back]);
+        assert_eq!(system.serving("billing").await, wanted[back]);
     }
     // A deployment makes room as well; what it deploys was the oldest of those left.
     system.command(&["deploy", "billing", &pushed[4]]).await;
@@ -334,7 +329,7 @@ async fn a_diff_holds_what_is_called_against_what_serves() {
         let output = system.try_command(&["diff", old, new, "--json"]).await;
         (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
     };
-    let billing = json!(serving(system).await.0);
+    let billing = json!(system.serving("billing").await);
     let (code, report) = compared("service:patient", &patient).await;
     let calls = report["calls"].as_array().unwrap();
     assert!(calls.iter().all(|call| call["digest"] == billing && call["breaks"].is_null()), "{report}");

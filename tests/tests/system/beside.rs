@@ -26,13 +26,9 @@ fn greedy(system: &System) -> String {
     write(system.folder(), "greedy", &bytes).to_str().unwrap().to_owned()
 }
 
-/// What `ward ps` says of a service: its state, why, and the generation that serves.
-async fn standing(system: &System, name: &str) -> (String, String, Option<u64>) {
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let services = hosts[0]["services"].as_array().unwrap();
-    let service = services.iter().find(|service| service["service"] == name).unwrap();
-    let text = |field: &str| service[field].as_str().unwrap().to_owned();
-    (text("state"), text("reason"), service["serving"]["generation"].as_u64())
+/// The generation that serves on the host.
+async fn generation(system: &System, service: &str) -> Option<u64> {
+    system.status(service).await["serving"]["generation"].as_u64()
 }
 
 /// The host begins again, and has to compile billing while the other one is at hand.
@@ -48,11 +44,12 @@ async fn begin_again(system: &mut System, cache: &Path) {
 }
 
 async fn expect_billing_to_have_its_requests(system: &System) {
-    assert_eq!(standing(system, "billing").await.2, Some(1));
+    assert_eq!(generation(system, "billing").await, Some(1));
     // Nobody waits for what never served, readiness does not either.
     eventually("the other one is refused", async || {
-        let (state, reason, serving) = standing(system, "hostile").await;
-        (state == "refused" && reason.contains(REFUSAL) && serving.is_none()).then_some(())
+        let status = system.status("hostile").await;
+        let is_why = status["reason"].as_str().unwrap().contains(REFUSAL);
+        (status["state"] == "refused" && is_why && status["serving"].is_null()).then_some(())
     })
     .await;
 }
@@ -109,7 +106,7 @@ async fn of_two_that_come_at_once_one_is_taken() {
     let orders = [["deploy", "billing", billing.to_str().unwrap()], ["deploy", "hostile", &greedy]];
     let (one, other) = tokio::join!(system.try_command(&orders[0]), system.try_command(&orders[1]));
     assert_ne!(one.status.success(), other.status.success(), "{}\n{}", said(&one), said(&other));
-    let serving = [standing(&system, "billing").await.2, standing(&system, "hostile").await.2];
+    let serving = [generation(&system, "billing").await, generation(&system, "hostile").await];
     assert_eq!(serving.iter().flatten().count(), 1, "{serving:?}");
     system.end_broken();
 }
@@ -129,8 +126,9 @@ async fn a_newcomer_waits_for_what_served_before_and_can_be_changed_meanwhile() 
     system.hosts[0].start_again().await;
     let waiting = async |expected: &str| {
         eventually("it waits", async || {
-            let (state, reason, _) = standing(&system, "hostile").await;
-            (state == "waiting" && reason.contains("for billing and others")).then_some(())
+            let status = system.status("hostile").await;
+            let is_why = status["reason"].as_str().unwrap().contains("for billing and others");
+            (status["state"] == "waiting" && is_why).then_some(())
         })
         .await;
         let answer = system.rest().until("/readyz", 503).await.json();
@@ -143,7 +141,7 @@ async fn a_newcomer_waits_for_what_served_before_and_can_be_changed_meanwhile() 
     waiting("a newer one neither").await;
     close(false).await;
     eventually("both serve", async || {
-        let serving = [standing(&system, "billing").await.2, standing(&system, "hostile").await.2];
+        let serving = [generation(&system, "billing").await, generation(&system, "hostile").await];
         (serving == [Some(1), Some(2)]).then_some(())
     })
     .await;
@@ -177,11 +175,11 @@ async fn a_service_that_was_removed_can_be_deployed_again() {
     let system = System::with().services(&[]).hostile().start().await;
     let buckets = async_nats::jetstream::new(system.nats.client().await);
     buckets.get_key_value("ward-services").await.unwrap().delete("hostile").await.unwrap();
-    eventually("it is gone", async || (standing(&system, "hostile").await.0 == "absent").then_some(())).await;
+    eventually("it is gone", async || (system.status("hostile").await["state"] == "absent").then_some(())).await;
     let taken = buckets.get_key_value("ward-taken").await.unwrap();
     eventually("nobody misses it", async || taken.get("hostile").await.unwrap().is_none().then_some(())).await;
     system.deploy("hostile", component("hostile")).await;
-    assert_eq!(standing(&system, "hostile").await.2, Some(1));
+    assert_eq!(generation(&system, "hostile").await, Some(1));
     eventually("it is missed again", async || taken.get("hostile").await.unwrap().map(drop)).await;
     system.end_broken();
 }

@@ -135,9 +135,7 @@ async fn programs_get_a_line_of_json_for_each_round() {
     assert!(
         live["build_ms"].as_u64().unwrap() + live["swap_ms"].as_u64().unwrap() <= live["whole_ms"].as_u64().unwrap()
     );
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let billing = hosts[0]["services"].as_array().unwrap().iter().find(|one| one["service"] == "billing").unwrap();
-    assert_eq!(live["digest"], billing["serving"]["digest"]);
+    assert_eq!(live["digest"], system.serving("billing").await);
 
     copy.save("Not \" Rust");
     let refused = report(&dev, 3).await;

@@ -168,12 +168,12 @@ async fn a_serializable_call_is_run_again_unseen() {
 #[tokio::test]
 async fn a_generation_that_fails_its_probe_is_not_taken() {
     let system = system().await;
-    let before = serving(&system).await;
+    let before = system.serving("hostile").await;
     let unwell = mode(&system, "unwell").await;
     let output = system.try_command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
     let said = ward_tests::ward::said(&output);
     assert!(!output.status.success() && said.contains("does not feel well"), "{said}");
-    assert_eq!(serving(&system).await, before);
+    assert_eq!(system.serving("hostile").await, before);
     system.end_broken();
 }
 
@@ -181,19 +181,21 @@ async fn a_generation_that_fails_its_probe_is_not_taken() {
 async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_it() {
     let system = system().await;
     let rest = system.rest();
-    let before = serving(&system).await;
+    let before = system.serving("hostile").await;
     for behaviour in ["traps!", "errors", "stalls"] {
         let bad = mode(&system, behaviour).await;
         system.deploy("hostile", &bad).await;
-        assert_ne!(serving(&system).await, before);
+        assert_ne!(system.serving("hostile").await, before);
         for number in 0..10 {
             let key = format!("{behaviour}-{number}");
             let write = rest.request(Method::POST, "/hostile/write/mark?name=watched").header("idempotency-key", &key);
             write.send().await.expect(200);
             rest.get("/hostile/read/nothing").await.expect(200);
         }
-        eventually("the generation before serves again", async || (serving(&system).await == before).then_some(()))
-            .await;
+        eventually("the generation before serves again", async || {
+            (system.serving("hostile").await == before).then_some(())
+        })
+        .await;
     }
     assert_eq!(marks(&rest, "watched").await, 30, "each write was done once");
     system.end_broken();
@@ -203,12 +205,4 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
 async fn mode(system: &System, mode: &str) -> std::path::PathBuf {
     let bytes = behaving(&std::fs::read(component("hostile")).unwrap(), mode);
     write(system.folder(), &format!("hostile-{}", mode.trim_end_matches('!')), &bytes)
-}
-
-/// The digest of what serves.
-async fn serving(system: &System) -> String {
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let services = hosts[0]["services"].as_array().unwrap();
-    let hostile = services.iter().find(|service| service["service"] == "hostile").unwrap();
-    hostile["serving"]["digest"].as_str().unwrap().to_owned()
 }

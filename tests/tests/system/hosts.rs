@@ -118,23 +118,19 @@ async fn expect_left_alone(system: &System, break_it: impl FnOnce(&System), mend
     assert!(failed.is_empty(), "{} of {}: {:?}", failed.len(), samples.len(), failed[0]);
 }
 
-/// What `ward ps` says of a service on a host; none when the host does not answer.
-async fn status(system: &System, host: usize, service: &str) -> Option<Value> {
-    let hosts: Vec<Value> = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let name = format!("host-{}", host + 1);
-    let host = hosts.into_iter().find(|one| one["host"] == name)?;
-    host["services"].as_array()?.iter().find(|one| one["service"] == service).cloned()
+fn name(host: usize) -> String {
+    format!("host-{}", host + 1)
 }
 
 async fn calls(system: &System, host: usize) -> Option<u64> {
-    status(system, host, "patient").await?["serving"]["calls"].as_u64()
+    system.status_on(&name(host), "patient").await?["serving"]["calls"].as_u64()
 }
 
 /// The hosts that take calls of billing.
 async fn hosts_of_billing(system: &System) -> Vec<usize> {
     let mut hosts = Vec::new();
     for host in 0..system.hosts.len() {
-        if status(system, host, "billing").await.is_some_and(|status| status["away"].is_null()) {
+        if system.status_on(&name(host), "billing").await.is_some_and(|status| status["away"].is_null()) {
             hosts.push(host);
         }
     }
@@ -217,7 +213,7 @@ async fn hosts_and_what_they_do_are_shown_to_whoever_reaches_nats() {
     let rest = system.admin().await;
     let samples = Samples::start(2, &rest, &format!("/api/patients/{JOHN}"));
     eventually("calls are counted", async || {
-        let recent = status(&system, 0, "patient").await?["serving"]["recent"].clone();
+        let recent = system.status("patient").await["serving"]["recent"].clone();
         (recent["calls_per_s"].as_f64()? > 1.0 && recent["p99_ms"].as_f64()? > 0.0).then_some(())
     })
     .await;
@@ -257,10 +253,7 @@ async fn a_host_that_cannot_take_what_others_serve_leaves_it_to_them() {
         ],
     );
     let refused = eventually("the other host says what it misses", async || {
-        let all: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-        let hasty = all.as_array().unwrap().iter().find(|one| one["host"] == "hasty")?;
-        let mut services = hasty["services"].as_array().unwrap().iter();
-        let hostile = services.find(|one| one["service"] == "hostile" && one["state"] == "refused")?;
+        let hostile = system.status_on("hasty", "hostile").await.filter(|status| status["state"] == "refused")?;
         Some(hostile["reason"].as_str().unwrap().to_owned()).filter(|reason| reason.contains("other hosts go on"))
     })
     .await;

@@ -1,24 +1,12 @@
 //! What an outage or a wrong version leaves behind: nothing that an operator would have to mend.
 
 use async_nats::jetstream;
-use serde_json::Value;
 use ward_tests::artifact::write;
 use ward_tests::clinic::{JOHN, register};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
 use ward_tests::ward::said;
 use ward_tests::{System, eventually, unique};
-
-/// What `ward ps` says of a service on the first host.
-async fn status(system: &System, service: &str) -> Value {
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let services = hosts[0]["services"].as_array().unwrap();
-    services.iter().find(|status| status["service"] == service).unwrap().clone()
-}
-
-async fn digest(system: &System, service: &str) -> String {
-    status(system, service).await["serving"]["digest"].as_str().unwrap_or_default().to_owned()
-}
 
 /// A component of `tests/hostile` with another behaviour.
 async fn hostile(system: &System, mode: &str) -> std::path::PathBuf {
@@ -35,7 +23,7 @@ async fn a_restart_of_the_database_is_no_reason_to_go_back_and_fails_no_later_ca
     let patient = std::fs::read(component("patient")).unwrap();
     let next = write(system.folder(), "next", &ward_tests::artifact::marked(&patient, 7));
     system.deploy("patient", next).await;
-    let deployed = digest(&system, "patient").await;
+    let deployed = system.serving("patient").await;
     // Connections to rest in the pools.
     let load = Load::start(8, {
         let rest = rest.clone();
@@ -57,7 +45,7 @@ async fn a_restart_of_the_database_is_no_reason_to_go_back_and_fails_no_later_ca
         rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
         register(&rest).await;
     }
-    assert_eq!(digest(&system, "patient").await, deployed);
+    assert_eq!(system.serving("patient").await, deployed);
     system.end().await;
 }
 
@@ -67,26 +55,26 @@ async fn arguments_that_do_not_decode_are_no_reason_to_go_back() {
     let billing = std::fs::read(component("billing")).unwrap();
     let next = write(system.folder(), "next", &ward_tests::artifact::marked(&billing, 7));
     system.deploy("billing", next).await;
-    let deployed = digest(&system, "billing").await;
+    let deployed = system.serving("billing").await;
     let client = system.nats.client().await;
     for _ in 0..10 {
         let reply = client.request("ward.call.billing.accounts.open", r#"{"nonsense": 1}"#.into()).await.unwrap();
         assert_eq!(reply.headers.unwrap().get("Ward-Failure").unwrap().as_str(), "refused");
     }
-    assert_eq!(digest(&system, "billing").await, deployed);
+    assert_eq!(system.serving("billing").await, deployed);
     system.end().await;
 }
 
 #[tokio::test]
 async fn a_host_that_starts_on_a_refused_version_serves_the_one_before() {
     let mut system = System::with().hostile().start().await;
-    let before = digest(&system, "hostile").await;
+    let before = system.serving("hostile").await;
     system.hosts[0].stop().await;
     let unwell = hostile(&system, "unwell").await;
     system.command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
     system.hosts[0].start_again().await;
     system.hosts[0].until_ready().await;
-    assert_eq!(digest(&system, "hostile").await, before);
+    assert_eq!(system.serving("hostile").await, before);
     system.rest().get("/hostile/read/nothing").await.expect(200);
     system.end_broken();
 }
@@ -97,29 +85,29 @@ async fn a_desired_state_that_cannot_be_read_takes_nothing_down_and_is_mended_by
     let context = jetstream::new(system.nats.client().await);
     let bucket = context.get_key_value("ward-services").await.unwrap();
     bucket.put("hostile", r#"{"digest": "abc", "format": 2}"#.into()).await.unwrap();
-    eventually("it is refused", async || (status(&system, "hostile").await["state"] == "refused").then_some(())).await;
+    eventually("it is refused", async || (system.status("hostile").await["state"] == "refused").then_some(())).await;
     system.rest().get("/hostile/read/nothing").await.expect(200);
     system.deploy("hostile", component("hostile")).await;
-    assert_eq!(status(&system, "hostile").await["state"], "running");
+    assert_eq!(system.status("hostile").await["state"], "running");
     system.end_broken();
 }
 
 #[tokio::test]
 async fn a_rollback_after_a_return_does_not_bring_back_what_failed() {
     let system = System::with().hostile().start().await;
-    let good = digest(&system, "hostile").await;
+    let good = system.serving("hostile").await;
     let traps = hostile(&system, "traps!").await;
     system.deploy("hostile", &traps).await;
     for _ in 0..5 {
         system.rest().get("/hostile/read/nothing").await.expect(200);
     }
     eventually("the good one serves", async || {
-        let status = status(&system, "hostile").await;
+        let status = system.status("hostile").await;
         (status["serving"]["digest"] == good && status["state"] == "running").then_some(())
     })
     .await;
     let output = system.try_command(&["rollback", "hostile"]).await;
     assert!(!output.status.success() && said(&output).contains("no version before"), "{}", said(&output));
-    assert_eq!(digest(&system, "hostile").await, good);
+    assert_eq!(system.serving("hostile").await, good);
     system.end_broken();
 }

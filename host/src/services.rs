@@ -23,6 +23,7 @@ pub mod desired;
 mod durations;
 mod functions;
 mod generation;
+mod holders;
 mod lineup;
 mod notice;
 mod paths;

@@ -32,7 +32,7 @@ pub async fn answer<O>(service: &Service, wanted: Wanted<'_, O>) -> Answered
 where
     O: Fn(&Arc<Generation>) -> Result<Operation, Failure>,
 {
-    let Some(lineup) = service.lineup() else {
+    let Some(lineup) = service.hold() else {
         let message = format!("{} does not run here any more", service.name);
         let outcome = Err(Refusal::new(FailureKind::Unavailable, Blame::Surroundings, message));
         return Answered { outcome, generation: 0 };

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::desired::Version;
 use super::durations::Durations;
+use super::holders::Holders;
 use super::rates::Rates;
 use crate::capabilities::ServiceContext;
 use crate::engine::{Description, Plugin};
@@ -28,6 +29,9 @@ pub struct Generation {
     /// Of the calls that it answered.
     pub durations: Durations,
     routers: HashMap<String, matchit::Router<usize>>,
+    /// Calls that have it in their lineup, and may come to it.
+    pub(super) holders: Holders,
+    /// Calls that it is at.
     in_flight: AtomicUsize,
     calls: AtomicU64,
     failures: AtomicU64,
@@ -60,6 +64,7 @@ impl Generation {
             since: Instant::now(),
             durations: Durations::default(),
             routers,
+            holders: Holders::default(),
             in_flight: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -94,6 +99,7 @@ impl Generation {
 
     /// Stops the calls that are still under way.
     pub(super) fn cut_off(&self) {
+        self.holders.shut();
         self.over.send_replace(true);
     }
 

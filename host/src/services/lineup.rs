@@ -1,5 +1,6 @@
 //! The generations of a service that take calls now: one, or two while one of them is watched.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Generation, Watch};
@@ -47,6 +48,36 @@ impl Lineup {
     /// The watch over `generation`.
     pub fn watch_over(&self, generation: &Arc<Generation>) -> Option<&Arc<Watch>> {
         self.watch.as_ref().filter(|watch| Arc::ptr_eq(&watch.generation, generation))
+    }
+}
+
+/// The lineup of one call. None of its generations ends before the call does, not even the one that may never get it.
+pub struct Held {
+    lineup: Arc<Lineup>,
+    entered: usize,
+}
+
+impl Held {
+    /// None when one of them has ended: another lineup has taken this one's place.
+    pub(super) fn of(lineup: Arc<Lineup>) -> Option<Self> {
+        let entered = lineup.held().take_while(|generation| generation.holders.enter()).count();
+        let is_whole = entered == lineup.held().count();
+        let held = Self { lineup, entered };
+        is_whole.then_some(held)
+    }
+}
+
+impl Deref for Held {
+    type Target = Lineup;
+
+    fn deref(&self) -> &Lineup {
+        &self.lineup
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.lineup.held().take(self.entered).for_each(|generation| generation.holders.leave());
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::lineup::{Lineup, TURN};
+use super::lineup::{Held, Lineup, TURN};
 use super::status::State;
 use super::{Attendance, Away, Generation, Watch};
 use crate::capabilities::HostServices;
@@ -108,6 +108,16 @@ impl Service {
         self.lineup.load_full()
     }
 
+    /// The generations for a call.
+    pub fn hold(&self) -> Option<Held> {
+        loop {
+            if let Some(held) = Held::of(self.lineup()?) {
+                return Some(held);
+            }
+            // Replaced just now.
+        }
+    }
+
     /// The turn of a new call, for [`Lineup::pick`].
     pub fn next_turn(&self) -> u32 {
         self.turn.fetch_add(TURN, Ordering::Relaxed)
@@ -150,10 +160,10 @@ impl Service {
         retired.push(Arc::downgrade(old));
     }
 
-    /// Generations that get no more calls and still have some.
+    /// Generations that get no more calls, but for those which have them in their lineup.
     pub(super) fn draining(&self) -> Vec<Arc<Generation>> {
         let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        retired.iter().filter_map(Weak::upgrade).filter(|generation| generation.in_flight() > 0).collect()
+        retired.iter().filter_map(Weak::upgrade).filter(|generation| generation.holders.is_held()).collect()
     }
 
     /// Calls that were stopped because their generation was replaced and they did not end within `swap.drain_s`.

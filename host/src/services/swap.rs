@@ -329,10 +329,10 @@ fn first_break(caller: &Plugin, (callee, name): (&Plugin, &str)) -> Option<(Stri
     })
 }
 
-/// Waits until nothing runs on a generation any more, at most `drain_s`; stops what does after that.
+/// Waits until no call may come to a generation any more, at most `drain_s`; stops what it is at after that.
 pub(super) async fn drain(service: &Service, old: &Generation, drain_s: u64) {
     let until = Instant::now() + Duration::from_secs(drain_s);
-    while old.in_flight() > 0 && Instant::now() < until {
+    while !old.holders.close() && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let left = old.in_flight();

@@ -53,11 +53,11 @@ async fn a_hundred_swaps_under_load_fail_no_request() {
 async fn a_rollback_brings_the_generation_before() {
     let system = System::start().await;
     let patient = std::fs::read(component("patient")).unwrap();
-    let before = digest(&system).await;
+    let before = system.serving("patient").await;
     system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
-    assert_ne!(digest(&system).await, before);
+    assert_ne!(system.serving("patient").await, before);
     system.command(&["rollback", "patient"]).await;
-    assert_eq!(digest(&system).await, before);
+    assert_eq!(system.serving("patient").await, before);
     system.end().await;
 }
 
@@ -92,10 +92,32 @@ async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted(
     system.end().await;
 }
 
-/// Of the component that serves patients.
-async fn digest(system: &System) -> String {
-    let hosts: Value = serde_json::from_str(&system.command(&["ps", "--json"]).await).unwrap();
-    let services = hosts[0]["services"].as_array().unwrap();
-    let patient = services.iter().find(|service| service["service"] == "patient").unwrap();
-    patient["serving"]["digest"].as_str().unwrap().to_owned()
+/// The version before ends only when no call may need it any more, whatever has taken its place meanwhile.
+#[tokio::test]
+async fn a_late_call_is_answered_by_the_version_before_after_two_swaps() {
+    let plan = System::with().services(&[]).hostile().set("WARD_HTTP_PIN_GENERATION", true);
+    let system = plan.set("WARD_SWAP_WATCH_PATIENCE_MS", 3000).start().await;
+    let good = std::fs::read(component("hostile")).unwrap();
+    let version = |mark: u32| write(system.folder(), &format!("v{mark}"), &marked(&good, mark));
+    let database = system.database("hostile").await;
+    system.deploy("hostile", version(2)).await;
+    let mut lock = database.begin().await.unwrap();
+    sqlx::query("lock table mark in exclusive mode").execute(&mut *lock).await.unwrap();
+    let waiting = async || {
+        let pid = "select pid from pg_locks where not granted and relation = 'mark'::regclass";
+        sqlx::query_scalar::<_, i32>(pid).fetch_optional(&database).await.unwrap()
+    };
+    let rest = system.rest();
+    let mut call = tokio::spawn(async move { rest.post("/hostile/write/mark?name=late", Value::Null).await });
+    let first = eventually("the call is at the second version", waiting).await;
+    system.deploy("hostile", version(3)).await;
+    let second = eventually("the call is at the first version", async || waiting().await.filter(|pid| *pid != first));
+    tokio::select! {
+        answer = &mut call => panic!("answered while the table is locked: {:?}", answer.unwrap()),
+        _ = second => {}
+    }
+    lock.rollback().await.unwrap();
+    let answer = call.await.unwrap().expect(200);
+    assert_eq!(answer.header("ward-generation"), Some("1"));
+    system.end_broken();
 }

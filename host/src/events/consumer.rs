@@ -75,9 +75,10 @@ impl Consumers {
         let surplus = running.extract_if(.., |name, consumer| {
             !wanted.iter().any(|one| one.name == *name && one.event_types == consumer.event_types)
         });
-        let ended = join_all(surplus.map(|(_, consumer)| consumer.end())).await;
-        if !ended.is_empty() {
-            // What they gave back comes before what follows it.
+        let (names, ending): (Vec<_>, Vec<_>) = surplus.map(|(name, consumer)| (name, consumer.end())).unzip();
+        join_all(ending).await;
+        if wanted.iter().any(|one| names.contains(&one.name)) {
+            // What was given back comes before what follows it.
             tokio::time::sleep(GIVEN_BACK).await;
         }
         for subscription in wanted {
@@ -231,7 +232,9 @@ impl Consumer {
         let outcome = match decided {
             Decided::Done => Outcome::Done,
             Decided::Later(pause) => Outcome::Again(pause),
-            Decided::Again(pause) => {
+            Decided::Again(pause, reason) => {
+                let (service, subscription) = (self.service.name.as_str(), &*self.name);
+                tracing::warn!(service, subscription, sequence, reason, "an event was not handled, and comes again");
                 *self.faults().entry(sequence).or_default() += 1;
                 Outcome::Again(pause)
             }
@@ -304,8 +307,8 @@ enum Decided {
     Done,
     /// The surroundings failed, which counts for nothing.
     Later(Duration),
-    /// The handling failed.
-    Again(Duration),
+    /// The handling failed, for this reason.
+    Again(Duration, String),
     Dead(String),
 }
 
@@ -314,7 +317,7 @@ impl Decided {
         match self {
             Self::Done => "done",
             Self::Later(_) => "later",
-            Self::Again(_) => "again",
+            Self::Again(..) => "again",
             Self::Dead(_) => "dead",
         }
     }
@@ -325,7 +328,7 @@ impl Decided {
 fn decide(outcome: Result<Executed, Refusal>, faults: u32, attempt: u32, config: &config::Events) -> Decided {
     let again_or_dead = |reason: String| match faults + 1 >= config.max_deliveries {
         true => Decided::Dead(reason),
-        false => Decided::Again(pause(faults + 1, &config.backoff_ms)),
+        false => Decided::Again(pause(faults + 1, &config.backoff_ms), reason),
     };
     let later = Decided::Later(pause(attempt, &config.backoff_ms));
     match outcome {
@@ -376,8 +379,9 @@ mod tests {
     #[test]
     fn pauses_grow_and_the_last_one_repeats() {
         let after = |faults| decide(failed(Blame::Component), faults, 9, &config());
-        assert_eq!(after(0), Decided::Again(Duration::from_millis(10)));
-        assert_eq!(after(1), Decided::Again(Duration::from_millis(20)));
+        let again = |pause_ms| Decided::Again(Duration::from_millis(pause_ms), "failed: m".to_owned());
+        assert_eq!(after(0), again(10));
+        assert_eq!(after(1), again(20));
         assert!(matches!(after(2), Decided::Dead(_)));
     }
 
@@ -386,7 +390,7 @@ mod tests {
         let later = Decided::Later(Duration::from_millis(20));
         assert_eq!(decide(failed(Blame::Surroundings), 0, 99, &config()), later);
         // And the first fault of the handling after it is the first.
-        assert!(matches!(decide(failed(Blame::Component), 0, 100, &config()), Decided::Again(_)));
+        assert!(matches!(decide(failed(Blame::Component), 0, 100, &config()), Decided::Again(..)));
     }
 
     #[test]

@@ -442,11 +442,11 @@ impl Supervisor {
     ) {
         tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
         self.changed.send_replace(());
-        self.consumers.ensure(service).await;
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
         service.set_standing(revision, State::Refused, reason);
         self.note_taken(service, Some(&before.digest)).await;
         self.wish_back(service, failed.number, &before.version(), reason).await;
+        self.consumers.ensure(service).await;
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
-use crate::PATIENCE;
 use crate::machine::{directory, port, repository, tool};
 use crate::server::{Recipe, Server};
 
@@ -60,7 +60,7 @@ impl Kafka {
 fn is_ready(brokers: &str) -> bool {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", brokers).set("log_level", "0").create().unwrap();
-    consumer.fetch_metadata(None, PATIENCE / 30).is_ok_and(|metadata| !metadata.brokers().is_empty())
+    consumer.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
 fn java(directory: &Path) -> Recipe {

@@ -44,7 +44,7 @@ pub use serde_json::json;
 pub use system::{Plan, System};
 
 /// Long enough for everything that a healthy system does, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(20);
 

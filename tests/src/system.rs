@@ -380,12 +380,13 @@ impl System {
 
     /// What `ward ps` says of a service on the first host.
     pub async fn status(&self, service: &str) -> Value {
-        self.status_on("host-1", service).await.unwrap_or_else(|| panic!("host-1 says nothing of {service}"))
+        eventually("host-1 says how it is", async || self.status_on("host-1", service).await).await
     }
 
     /// None when the host does not answer, or knows no such service.
     pub async fn status_on(&self, host: &str, service: &str) -> Option<Value> {
-        let hosts: Vec<Value> = serde_json::from_str(&self.command(&["ps", "--json"]).await).unwrap();
+        let answered = self.try_command(&["ps", "--json"]).await;
+        let hosts: Vec<Value> = serde_json::from_slice(&answered.stdout).ok()?;
         let host = hosts.into_iter().find(|one| one["host"] == host)?;
         host["services"].as_array()?.iter().find(|one| one["service"] == service).cloned()
     }

@@ -13,7 +13,7 @@ use ward_tests::server::Server;
 use ward_tests::{System, within};
 
 /// The first build compiles what the component is made with.
-const BUILD: Duration = Duration::from_secs(240);
+const BUILD: Duration = Duration::from_secs(900);
 
 /// A copy of billing that may be changed, in a workspace where everything else is the repository's.
 struct Copy {

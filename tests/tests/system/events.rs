@@ -155,7 +155,7 @@ async fn a_full_stream_stops_no_request_and_no_deployment_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_subscription_that_ends_gives_its_events_back_once() {
-    let system = System::with().services(&[]).hostile().start().await;
+    let system = System::with().services(&[]).hostile().limits("hostile", "memory_mb = 16").start().await;
     let mut holder = system.database("hostile").await.begin().await.unwrap();
     sqlx::query("lock table mark in exclusive mode").execute(&mut *holder).await.unwrap();
     for number in 0..50 {

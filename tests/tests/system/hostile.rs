@@ -127,7 +127,9 @@ async fn what_a_call_did_elsewhere_is_done_once_however_often_it_is_tried() {
 
 #[tokio::test]
 async fn a_calling_component_tells_the_failures_apart() {
-    let system = system().await;
+    // It spins until its time is over, and not until it has computed enough.
+    let limits = "time_ms = 3000\ncpu_ms = 9000\nconcurrency = 4\nqueue = 2\nmemory_mb = 16";
+    let system = System::with().hostile().limits("hostile", limits).start().await;
     let rest = system.rest();
     for (act, told) in [
         ("nothing", "Ok(200)"),
@@ -148,7 +150,8 @@ async fn a_calling_component_tells_the_failures_apart() {
 
 #[tokio::test]
 async fn a_serializable_call_is_run_again_unseen() {
-    let system = system().await;
+    let limits = "concurrency = 4\nqueue = 2\nmemory_mb = 16";
+    let system = System::with().hostile().limits("hostile", limits).start().await;
     let rest = system.rest();
     let calls = (0..8).map(|_| rest.post("/hostile/serial/read-then-mark", Value::Null));
     let mut before: Vec<i64> = Vec::new();

@@ -75,7 +75,7 @@ async fn who_watches_keeps_the_place() {
 
 #[tokio::test]
 async fn each_client_has_its_own_rate() {
-    let system = System::with().set("WARD_HTTP_RATE_PER_S", 5).set("WARD_HTTP_RATE_BURST", 5).start().await;
+    let system = System::with().set("WARD_HTTP_RATE_PER_S", 1).set("WARD_HTTP_RATE_BURST", 5).start().await;
     let (eager, calm) = (system.admin().await, system.user("reader").await);
     let mut refused = 0;
     for _ in 0..10 {
@@ -103,7 +103,7 @@ async fn a_body_that_is_too_large_for_the_component_is_a_413() {
 /// It waits for a lock for longer than it may compute, and is stopped for the time by the clock.
 #[tokio::test]
 async fn a_call_that_waits_for_the_store_does_not_use_up_its_computing() {
-    let system = System::with().hostile().set("WARD_LIMITS_CPU_MS", 100).start().await;
+    let system = System::with().hostile().set("WARD_LIMITS_CPU_MS", 500).start().await;
     let rest = system.rest();
     rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect(200);
     let mut holder = system.database("hostile").await.begin().await.unwrap();

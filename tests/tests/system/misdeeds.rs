@@ -149,14 +149,15 @@ async fn system() -> System {
 fn plan() -> Plan {
     System::with()
         .hostile()
-        .set("WARD_LIMITS_CPU_MS", 500)
+        .limits("hostile", "time_ms = 4000\nconcurrency = 4\nqueue = 2\nmemory_mb = 16")
+        .set("WARD_LIMITS_CPU_MS", 1000)
         .set("WARD_LIMITS_STATEMENTS", 20)
         .set("WARD_LIMITS_ROWS", 500)
         .set("WARD_LIMITS_CALLS", 5)
         .set("WARD_LIMITS_RESULT_BYTES", 1 << 20)
         .set("WARD_DATABASE_TEMP_FILE_MB", 16)
         .set("WARD_QUARANTINE_CRASHES", 100_000)
-        .set("WARD_ENGINE_COMPILE_TIMEOUT_S", 4)
+        .set("WARD_ENGINE_COMPILE_TIMEOUT_S", 10)
         .set("WARD_ENGINE_COMPILE_MEMORY_MB", 600)
 }
 

@@ -30,7 +30,7 @@ async fn should_return_patients_with_valid_token() {
 
 #[tokio::test]
 async fn should_return_429_after_limit_exceeded() {
-    let limited = System::with().set("WARD_HTTP_RATE_PER_S", 5).set("WARD_HTTP_RATE_BURST", 5);
+    let limited = System::with().set("WARD_HTTP_RATE_PER_S", 1).set("WARD_HTTP_RATE_BURST", 5);
     let system = limited.start().await;
     let rest = system.admin().await;
     let mut too_many = 0;

@@ -55,7 +55,7 @@ async fn its_callers_are_told_at_once_and_a_deploy_lifts_it() {
 
 #[tokio::test]
 async fn a_trial_that_ends_well_lifts_it_by_itself() {
-    let system = system(200).await;
+    let system = system(3000).await;
     let rest = system.rest();
     crash(&rest).await;
     assert!(is_turned_away(&rest.get(NOTHING).await));

@@ -87,7 +87,7 @@ impl App {
         let engine = Arc::new(Engine::new(&config.engine)?);
         let executable = std::path::PathBuf::from("/proc/self/exe");
         let compiler = Compiler::new(engine.clone(), &config.engine, &config.host.cache_dir, executable)?;
-        let wakes = Arc::new(Wakes::new(bus.clone(), host.clone()));
+        let wakes = Arc::new(Wakes::new(bus.clone()));
         let (changed_sender, changed) = watch::channel(());
         let presence = Arc::new(Presence::new(bus.clone(), host.clone(), config.host.labels.clone()));
         let supervisor = Arc::new(Supervisor {

@@ -84,16 +84,13 @@ impl Background {
     /// Takes no more events, and finishes those in work, at most until `until`.
     pub async fn stop_events(&self, until: Instant) {
         let services = self.services.all();
-        let stopping = services.iter().map(|service| self.supervisor.consumers.stop(service));
-        let _ = tokio::time::timeout_at(until.into(), join_all(stopping)).await;
+        let _ = tokio::time::timeout_at(until.into(), self.supervisor.consumers.leave(&services)).await;
     }
 
     /// Takes no more calls, finishes those in work, at most until `until`, and closes what they used.
     pub async fn stop_calls(&self, until: Instant) {
         let services = self.services.all();
-        for service in &services {
-            self.supervisor.workers.stop(service).await;
-        }
+        self.supervisor.workers.leave().await;
         let left = drained(services.iter(), until).await;
         self.bus.flush().await;
         self.recorder.flush().await;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,7 +23,8 @@ use crate::store::{Answer, IdempotencyKey};
 
 pub struct Workers {
     shared: Arc<Shared>,
-    running: tokio::sync::Mutex<BTreeMap<ServiceName, Running>>,
+    /// None when the host leaves.
+    running: tokio::sync::Mutex<Option<BTreeMap<ServiceName, Running>>>,
 }
 
 struct Shared {
@@ -39,16 +41,24 @@ struct Running {
     ended: JoinHandle<()>,
 }
 
+impl Running {
+    async fn end(self) {
+        let _ = self.stop.send(());
+        let _ = self.ended.await;
+    }
+}
+
 impl Workers {
     pub fn new(bus: Arc<Bus>, host: String, config: config::Calls, recorder: Recorder) -> Self {
         let shared = Shared { bus, host, config, recorder, under_way: Mutex::default() };
-        Self { shared: Arc::new(shared), running: tokio::sync::Mutex::default() }
+        Self { shared: Arc::new(shared), running: tokio::sync::Mutex::new(Some(BTreeMap::new())) }
     }
 
-    /// Takes calls for a service, unless it is done already, or the service is away from this host. Returns when the
-    /// subscription is in place.
+    /// Takes calls for a service, unless it is done already, the service is away from this host, or the host leaves. Returns when
+    /// the subscription is in place.
     pub async fn ensure(&self, service: &Arc<Service>) -> Result<(), BusError> {
         let mut running = self.running.lock().await;
+        let Some(running) = running.as_mut() else { return Ok(()) };
         if running.contains_key(&service.name) || service.attendance.away().is_some() {
             return Ok(());
         }
@@ -63,10 +73,16 @@ impl Workers {
 
     /// Takes no more calls for a service; those that were taken go on.
     pub async fn stop(&self, service: &Service) {
-        if let Some(running) = self.running.lock().await.remove(&service.name) {
-            let _ = running.stop.send(());
-            let _ = running.ended.await;
+        let running = self.running.lock().await.as_mut().and_then(|running| running.remove(&service.name));
+        if let Some(running) = running {
+            running.end().await;
         }
+    }
+
+    /// Takes no more calls for any service, whatever comes.
+    pub async fn leave(&self) {
+        let running = self.running.lock().await.take().unwrap_or_default();
+        join_all(running.into_values().map(Running::end)).await;
     }
 
     /// Stops the calls that are cancelled on `ward.cancel`, for ever.
@@ -238,7 +254,7 @@ async fn idempotency_key(
         return Ok(None);
     };
     let lineup = service.lineup();
-    let writes = lineup.is_some_and(|lineup| lineup.generations().any(|generation| target.writes(generation)));
+    let writes = lineup.is_some_and(|lineup| lineup.held().any(|generation| target.writes(generation)));
     if !writes {
         return Ok(None);
     }

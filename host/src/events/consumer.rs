@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Consumers {
     recorder: Recorder,
     /// By service. One whose events take long to stop holds up no other.
     running: Mutex<BTreeMap<ServiceName, Arc<tokio::sync::Mutex<Subscriptions>>>>,
+    /// The host leaves.
+    leaving: AtomicBool,
 }
 
 /// By name.
@@ -60,16 +63,16 @@ impl Running {
 
 impl Consumers {
     pub fn new(bus: Arc<Bus>, config: config::Events, recorder: Recorder) -> Self {
-        Self { bus, config: Arc::new(config), recorder, running: Mutex::default() }
+        Self { bus, config: Arc::new(config), recorder, running: Mutex::default(), leaving: AtomicBool::new(false) }
     }
 
-    /// Brings the subscriptions to those of the generation that serves, unless the service is away from this host.
+    /// Brings the subscriptions to those of the generation that serves, unless the service is away from this host, or the host leaves.
     pub async fn ensure(&self, service: &Arc<Service>) {
         let Some(generation) = service.current() else { return };
         let wanted = &generation.plugin.description.subscriptions;
         let running = self.of(service);
         let mut running = running.lock().await;
-        if service.attendance.away().is_some() {
+        if service.attendance.away().is_some() || self.leaving.load(Ordering::SeqCst) {
             return;
         }
         let surplus = running.extract_if(.., |name, consumer| {
@@ -113,6 +116,12 @@ impl Consumers {
         let mut running = running.lock().await;
         // Under the lock, so that the next ones begin when these have ended.
         join_all(std::mem::take(&mut *running).into_values().map(Running::end)).await;
+    }
+
+    /// Takes no more events for any service, whatever comes. Returns when what was in work is done.
+    pub async fn leave(&self, services: &[Arc<Service>]) {
+        self.leaving.store(true, Ordering::SeqCst);
+        join_all(services.iter().map(|service| self.stop(service))).await;
     }
 
     /// The durable names of the running subscriptions, without those of services whose subscriptions change just now.
@@ -234,6 +243,7 @@ impl Consumer {
             Decided::Later(pause) => Outcome::Again(pause),
             Decided::Again(pause, reason) => {
                 let (service, subscription) = (self.service.name.as_str(), &*self.name);
+                let reason = dead::brief(&reason);
                 tracing::warn!(service, subscription, sequence, reason, "an event was not handled, and comes again");
                 *self.faults().entry(sequence).or_default() += 1;
                 Outcome::Again(pause)

@@ -29,6 +29,11 @@ pub struct DeadLetter {
     payload: Bytes,
 }
 
+/// As much of a component's reason as is kept and logged.
+pub fn brief(reason: &str) -> String {
+    reason.chars().filter(|character| !character.is_control()).take(LONGEST_REASON).collect()
+}
+
 /// Puts a delivery among the dead letters.
 pub async fn lay_down(
     bus: &Bus,
@@ -38,8 +43,7 @@ pub async fn lay_down(
     reason: &str,
 ) -> Result<(), StreamError> {
     let mut headers = delivery.headers();
-    let reason: String = reason.chars().filter(|character| !character.is_control()).take(LONGEST_REASON).collect();
-    headers.insert(REASON, reason);
+    headers.insert(REASON, brief(reason));
     headers.insert(ATTEMPTS, delivery.attempt().to_string());
     headers.insert(ORIGINAL_SUBJECT, delivery.subject());
     let target = format!("{}.{service}.{subscription}", subject::DEAD);

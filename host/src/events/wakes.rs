@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use uuid::Uuid;
 use ward_proto::call::subject;
 
 use crate::bus::{Bus, BusError, Headers};
@@ -18,13 +19,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 pub struct Wakes {
     bus: Arc<Bus>,
-    host: String,
+    /// Of this process: while one takes over from another, two may have one name.
+    own: String,
     news: RwLock<BTreeMap<String, watch::Sender<u64>>>,
 }
 
 impl Wakes {
-    pub fn new(bus: Arc<Bus>, host: String) -> Self {
-        Self { bus, host, news: RwLock::default() }
+    pub fn new(bus: Arc<Bus>) -> Self {
+        Self { bus, own: Uuid::new_v4().to_string(), news: RwLock::default() }
     }
 
     /// Changes whenever the service committed, on whatever host.
@@ -40,7 +42,7 @@ impl Wakes {
             database.committed.notified().await;
             self.ring(service.name.as_str());
             let subject = format!("{}.{}", subject::WAKE, service.name);
-            self.bus.publish(subject, Headers::new(), self.host.clone().into()).await;
+            self.bus.publish(subject, Headers::new(), self.own.clone().into()).await;
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -49,7 +51,7 @@ impl Wakes {
     pub async fn hear(self: Arc<Self>) -> Result<(), BusError> {
         let mut wakes = self.bus.subscribe(format!("{}.*", subject::WAKE)).await?;
         while let Some(message) = wakes.next().await {
-            if message.payload != self.host.as_bytes() {
+            if message.payload != self.own.as_bytes() {
                 self.ring(message.subject.rsplit('.').next().unwrap_or_default());
             }
         }

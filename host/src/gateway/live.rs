@@ -1,7 +1,7 @@
 //! Live routes: server-sent events, each with the body of a fresh call to the route.
 //!
 //! A component answers and is gone; it cannot stream. So the gateway asks again whenever the service has committed
-//! something, at most once in `http.live_pause_ms`, and sends what came if it is something new. The component needs to know nothing of it.
+//! something, at most once in `http.live_pause_ms`, and now and then without that, and sends what came if it is something new. The component needs to know nothing of it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ use super::{Gateway, access};
 
 /// A comment is sent when there was nothing else for this long, so that nobody takes the stream for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// It is asked again without news after this long: news may get lost while NATS is away.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 pub fn stream(gateway: Arc<Gateway>, entry: &Entry, prepared: Prepared) -> Result<Response, Problem> {
     let place = gateway.streams.clone().try_acquire_owned().map_err(|_| problem::busy())?;
@@ -62,7 +65,7 @@ impl Viewer {
             if self.shown.is_some() {
                 tokio::time::sleep(Duration::from_millis(self.gateway.config.live_pause_ms)).await;
                 tokio::select! {
-                    news = self.news.changed() => news.ok()?,
+                    news = tokio::time::timeout(LOOK_AGAIN, self.news.changed()) => news.unwrap_or(Ok(())).ok()?,
                     _ = self.closing.wait_for(|closing| *closing) => return None,
                 }
             }

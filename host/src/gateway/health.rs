@@ -33,7 +33,7 @@ impl Gateway {
         let is_refused = |service: &Service| service.standing().state == ServiceState::Refused;
         let is_missing = |service: &Arc<Service>| match service.current() {
             None => service.is_due() || (!serves && is_refused(service)),
-            Some(current) => !routes.has(service.name.as_str(), current.number),
+            Some(current) => !service.has_begun() || !routes.has(service.name.as_str(), current.number),
         };
         let missing = services.iter().filter(|service| is_missing(service));
         missing

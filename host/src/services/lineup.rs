@@ -36,9 +36,14 @@ impl Lineup {
         [&self.current].into_iter().chain(self.canary().map(|canary| &canary.generation))
     }
 
-    /// All that may take a call, and the one that answers for what is watched.
-    pub(super) fn held(&self) -> impl Iterator<Item = &Arc<Generation>> {
-        self.generations().chain(self.watch.iter().map(|watch| &watch.before))
+    /// All that may take a call, and the one that answers for what is watched; each once.
+    pub fn held(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        let before = self.watch.iter().map(|watch| &watch.before);
+        self.generations().chain(before.filter(|before| !Arc::ptr_eq(before, &self.current)))
+    }
+
+    pub(super) fn holds(&self, generation: &Arc<Generation>) -> bool {
+        self.held().any(|held| Arc::ptr_eq(held, generation))
     }
 
     pub fn numbered(&self, number: u64) -> Option<&Arc<Generation>> {

@@ -33,6 +33,7 @@ pub struct Service {
     retired: Mutex<Vec<Weak<Generation>>>,
     standing: Mutex<Standing>,
     is_due: AtomicBool,
+    has_begun: AtomicBool,
     taken: Mutex<Option<String>>,
     findings: mpsc::UnboundedSender<Finding>,
 }
@@ -82,6 +83,7 @@ impl Service {
             retired: Mutex::default(),
             standing: Mutex::new(standing),
             is_due: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
             taken: Mutex::default(),
             findings,
         }
@@ -123,12 +125,17 @@ impl Service {
         self.turn.fetch_add(TURN, Ordering::Relaxed)
     }
 
-    /// Replaces the lineup by what `change` makes of it, as one step. Returns what it was.
-    pub(super) fn change(&self, change: impl FnOnce(Option<&Lineup>) -> Option<Lineup>) -> Option<Arc<Lineup>> {
+    /// Replaces the lineup by what `change` makes of it, as one step. Returns the generations that have left with it: they get no more
+    /// calls, but for those which hold them, and are to be drained.
+    pub(super) fn change(&self, change: impl FnOnce(Option<&Lineup>) -> Option<Lineup>) -> Vec<Arc<Generation>> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.lineup.load_full();
-        self.lineup.store(change(before.as_deref()).map(Arc::new));
-        before
+        let now = change(before.as_deref()).map(Arc::new);
+        let has_left = |old: &&Arc<Generation>| !now.as_ref().is_some_and(|now| now.holds(old));
+        let left: Vec<_> = before.iter().flat_map(|before| before.held()).filter(has_left).cloned().collect();
+        self.retire(&left);
+        self.lineup.store(now);
+        left
     }
 
     /// Ends the watch over a generation that has proven itself.
@@ -143,21 +150,27 @@ impl Service {
 
     /// Another one may have been swapped in meanwhile; then there is nothing to conclude.
     fn conclude(&self, watch: &Arc<Watch>, current: &Arc<Generation>, finding: Finding) {
-        let is_under = |lineup: &Lineup| lineup.watch.as_ref().is_some_and(|found| Arc::ptr_eq(found, watch));
-        let before = self.change(|lineup| {
+        let mut is_news = false;
+        self.change(|lineup| {
             let lineup = lineup?;
-            Some(if is_under(lineup) { Lineup::of(current.clone()) } else { lineup.clone() })
+            is_news = lineup.watch.as_ref().is_some_and(|found| Arc::ptr_eq(found, watch));
+            Some(if is_news { Lineup::of(current.clone()) } else { lineup.clone() })
         });
-        if before.as_deref().is_some_and(is_under) {
+        if is_news {
             let _ = self.findings.send(finding);
         }
     }
 
-    /// Takes note of a generation that gets no more calls.
-    pub(super) fn retire(&self, old: &Arc<Generation>) {
+    fn retire(&self, left: &[Arc<Generation>]) {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.retain(|generation| generation.strong_count() > 0);
-        retired.push(Arc::downgrade(old));
+        retired.extend(left.iter().map(Arc::downgrade));
+    }
+
+    /// Was it in a lineup, and is not any more? Then it is about to end, and must not get calls again.
+    pub(super) fn has_left(&self, generation: &Arc<Generation>) -> bool {
+        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.iter().any(|one| std::ptr::eq(one.as_ptr(), Arc::as_ptr(generation)))
     }
 
     /// Generations that get no more calls, but for those which have them in their lineup.
@@ -189,6 +202,15 @@ impl Service {
         self.is_due.store(is_due, Ordering::Relaxed);
     }
 
+    /// Are calls of what serves taken here, as far as the service is not away?
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_begun(&self, has_begun: bool) {
+        self.has_begun.store(has_begun, Ordering::Relaxed);
+    }
+
     /// The digest that a host has taken last, as far as this one knows; none of a newcomer.
     pub(super) fn taken(&self) -> Option<String> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -212,6 +234,14 @@ impl Service {
         let mut place = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if place.revision <= revision {
             *place = standing;
+        }
+    }
+
+    /// Takes note that what ran has failed. What is being prepared meanwhile says itself how it ends.
+    pub(super) fn set_failed(&self, reason: &str) {
+        let mut place = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.state == State::Running {
+            *place = Standing { revision: place.revision, state: State::Refused, reason: reason.to_owned() };
         }
     }
 }

@@ -157,8 +157,9 @@ impl Supervisor {
     async fn remove(&self, service: &Arc<Service>, revision: u64) {
         self.workers.stop(service).await;
         self.consumers.stop(service).await;
-        service.change(|_| None);
+        self.drain(service, service.change(|_| None));
         service.set_due(false);
+        service.set_begun(false);
         self.note_taken(service, None).await;
         service.set_standing(revision, State::Absent, "removed from the desired state");
         self.changed.send_replace(());
@@ -185,21 +186,27 @@ impl Supervisor {
                     }
                 },
             };
-            match self.serve(service, generation, &desired.note.reason).await {
+            match self.serve(service, generation, desired.is_return(), &desired.note.reason).await {
                 Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
                 Err(error) => return self.refuse(service, desired, revision, &error, wishes).await,
                 Ok(()) => {}
             }
-        } else if let Some(lineup) = lineup {
+        } else if let Some(lineup) = lineup.as_ref().filter(|_| service.standing().revision < revision) {
             // Whoever wishes it anew wants it to be tried anew.
             lineup.current.context.quarantine.lift(Instant::now());
         }
+        if !self.take_calls(service, revision, wishes).await {
+            return;
+        }
         match self.bring_canary(service, desired, revision, wishes).await {
             Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
+            Err(error) if lineup.is_none() && self.presence.is_offered_elsewhere(service.name.as_str()).await => {
+                return self.leave_to_others(service, revision, &error.reason());
+            }
             Err(error) => return self.refuse_canary(service, desired, revision, &error).await,
             Ok(()) => {}
         }
-        self.announce(service, revision, State::Running, &desired.note.reason, wishes).await;
+        service.set_standing(revision, State::Running, &*desired.note.reason);
         if desired.is_refused() {
             self.say_taken(service, revision).await;
         }
@@ -223,23 +230,27 @@ impl Supervisor {
         let running = lineup.as_ref().and_then(|lineup| lineup.canary());
         let Some(Canary { version, percent }) = &desired.canary else {
             if running.is_some() {
-                self.retire(service, self.swapper.end_canary(service));
+                self.drain(service, self.swapper.end_canary(service));
+                self.changed.send_replace(());
             }
             return Ok(());
         };
+        let is_unproven = running.is_none() && lineup.as_ref().is_some_and(|lineup| lineup.watch.is_some());
         let generation = match running.filter(|running| running.generation.digest == version.digest) {
             Some(running) if running.percent == *percent => return Ok(()),
             Some(running) => running.generation.clone(),
+            None if is_unproven => return Err(NotTaken::Unproven),
             None => match self.prepared(service, version, revision, wishes).await {
                 Prepared::Ready(generation) => generation,
                 Prepared::Overtaken => return Ok(()),
                 Prepared::NotTaken(error) => return Err(error),
             },
         };
-        let before = self.swapper.try_out(service, &generation, *percent)?;
+        let left = self.swapper.try_out(service, &generation, *percent)?;
+        self.changed.send_replace(());
         let reason = format!("{percent} % of the calls: {}", desired.note.reason);
         self.tell(service, What::Canary, (generation.number, &generation.digest), &reason).await;
-        self.retire(service, before);
+        self.drain(service, left);
         Ok(())
     }
 
@@ -310,15 +321,21 @@ impl Supervisor {
     }
 
     /// Puts a generation in its place; the watch over it ends with its time.
-    async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) -> Result<(), NotTaken> {
-        let before = self.swapper.swap(service, &generation)?;
+    async fn serve(
+        &self,
+        service: &Arc<Service>,
+        generation: Arc<Generation>,
+        is_return: bool,
+        reason: &str,
+    ) -> Result<(), NotTaken> {
+        let left = self.swapper.swap(service, &generation, is_return)?;
         self.turns.is_done(&service.name);
         service.set_due(true);
         self.note_taken(service, Some(&generation.digest)).await;
         let version = generation.plugin.description.version.as_str();
         tracing::info!(service = service.name.as_str(), generation = generation.number, version, "swapped in");
         self.tell(service, What::SwappedIn, (generation.number, &generation.digest), reason).await;
-        self.retire(service, before);
+        self.drain(service, left);
         let watch = service.lineup().and_then(|lineup| lineup.watch.clone());
         if let Some(watch) = watch.filter(|watch| !watch.is_canary()) {
             let (watched, watch_s) = (service.clone(), self.swapper.swap.watch_s);
@@ -330,41 +347,24 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Drains the generations that were held and are not any more.
-    fn retire(&self, service: &Arc<Service>, before: Option<Arc<Lineup>>) {
-        let Some(before) = before else { return };
-        let now = service.lineup();
-        for old in before.held() {
-            let is_held = now.as_ref().is_some_and(|now| now.held().any(|one| Arc::ptr_eq(old, one)));
-            if !is_held {
-                self.drain(service, old);
-            }
+    fn drain(&self, service: &Arc<Service>, left: Vec<Arc<Generation>>) {
+        for old in left {
+            let (service, drain_s) = (service.clone(), self.swapper.swap.drain_s);
+            tokio::spawn(async move { swap::drain(&service, &old, drain_s).await });
         }
     }
 
-    fn drain(&self, service: &Arc<Service>, old: &Arc<Generation>) {
-        service.retire(old);
-        let (service, old, drain_s) = (service.clone(), old.clone(), self.swapper.swap.drain_s);
-        tokio::spawn(async move { swap::drain(&service, &old, drain_s).await });
-    }
-
-    /// Takes calls and events for what serves, and says so once it is true.
-    async fn announce(
-        &self,
-        service: &Arc<Service>,
-        revision: u64,
-        state: State,
-        reason: &str,
-        wishes: &mut watch::Receiver<Wish>,
-    ) {
+    /// Takes calls and events for what serves. False when there is a newer wish meanwhile.
+    async fn take_calls(&self, service: &Arc<Service>, revision: u64, wishes: &mut watch::Receiver<Wish>) -> bool {
         while let Err(error) = self.workers.ensure(service).await {
             if self.wait(service, revision, &error.to_string(), wishes).await {
-                return;
+                return false;
             }
         }
+        service.set_begun(true);
         self.changed.send_replace(());
         self.consumers.ensure(service).await;
-        service.set_standing(revision, state, reason);
+        true
     }
 
     /// What served before goes on; where nothing does, on no host either, the version before is brought up.
@@ -387,18 +387,19 @@ impl Supervisor {
         }
         // A host that has just begun does not judge what others serve: it may be short of something itself.
         if self.presence.is_offered_elsewhere(service.name.as_str()).await {
-            let reason = format!("not taken here, while other hosts go on: {reason}");
-            return service.set_standing(revision, State::Refused, reason);
+            return self.leave_to_others(service, revision, &reason);
         }
         for earlier in &desired.earlier {
             let served = match self.prepared(service, earlier, revision, wishes).await {
-                Prepared::Ready(before) => self.serve(service, before, &reason).await,
+                Prepared::Ready(before) => self.serve(service, before, true, &reason).await,
                 Prepared::Overtaken => return,
                 Prepared::NotTaken(error) => Err(error),
             };
             match served {
                 Ok(()) => {
-                    self.announce(service, revision, State::Refused, &reason, wishes).await;
+                    if self.take_calls(service, revision, wishes).await {
+                        service.set_standing(revision, State::Refused, &*reason);
+                    }
                     return self.wish_back(service, generation, earlier, &reason).await;
                 }
                 Err(error) => tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either"),
@@ -414,39 +415,40 @@ impl Supervisor {
         self.say_refused(service, revision, &reason).await;
     }
 
+    fn leave_to_others(&self, service: &Service, revision: u64, reason: &str) {
+        let reason = format!("not taken here, while other hosts go on: {reason}");
+        service.set_standing(revision, State::Refused, reason);
+    }
+
     async fn hear_findings(self: Arc<Self>, mut findings: mpsc::UnboundedReceiver<Finding>) {
         while let Some(finding) = findings.recv().await {
             let (Finding::Proven(watch) | Finding::Failed(watch, _)) = &finding;
             let name = ServiceName::parse(&watch.generation.context.name);
             let Some(service) = name.and_then(|name| self.swapper.services.get(&name)) else { continue };
             match finding {
-                Finding::Proven(watch) => self.drain(&service, &watch.before),
+                Finding::Proven(watch) => self.drain(&service, vec![watch.before.clone()]),
                 Finding::Failed(watch, reason) => {
-                    self.drain(&service, &watch.generation);
+                    self.drain(&service, vec![watch.generation.clone()]);
                     // Another service's finding does not wait for its events to move, nor for all hosts to hear of it.
-                    let (supervisor, revision) = (self.clone(), service.standing().revision);
+                    let supervisor = self.clone();
                     tokio::spawn(async move {
-                        supervisor.went_back(&service, revision, (&watch.generation, &watch.before), &reason).await;
+                        supervisor.went_back(&service, (&watch.generation, &watch.before), &reason).await;
                     });
                 }
             }
         }
     }
 
-    async fn went_back(
-        &self,
-        service: &Arc<Service>,
-        revision: u64,
-        (failed, before): (&Generation, &Generation),
-        reason: &str,
-    ) {
+    async fn went_back(&self, service: &Arc<Service>, (failed, before): (&Generation, &Generation), reason: &str) {
         tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
         self.changed.send_replace(());
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
-        service.set_standing(revision, State::Refused, reason);
-        self.note_taken(service, Some(&before.digest)).await;
-        self.wish_back(service, failed.number, &before.version(), reason).await;
-        self.consumers.ensure(service).await;
+        service.set_failed(reason);
+        let agree = async {
+            self.note_taken(service, Some(&before.digest)).await;
+            self.wish_back(service, failed.number, &before.version(), reason).await;
+        };
+        tokio::join!(agree, self.consumers.ensure(service));
     }
 }
 

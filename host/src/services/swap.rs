@@ -46,6 +46,13 @@ pub enum NotTaken {
         "{0}. That version comes back if the one in its place fails, so it is waited until that one has proven itself, at most swap.watch_s"
     )]
     Watched(Box<NotTaken>),
+    #[error(
+        "what serves is under watch itself, and a canary is held against what has proven itself: it is waited until that has, at most \
+         swap.watch_s"
+    )]
+    Unproven,
+    #[error("it was taken back a moment ago")]
+    TakenBack,
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error("the database cannot be reached: {0}")]
@@ -76,7 +83,7 @@ impl NotTaken {
             Self::Registry(_) | Self::Database(_) | Self::Store(_) | Self::Migrate(MigrateError::Unavailable(_)) => {
                 true
             }
-            Self::Compile(CompileError::Cache { .. }) | Self::Watched(_) => true,
+            Self::Compile(CompileError::Cache { .. }) | Self::Watched(_) | Self::Unproven | Self::TakenBack => true,
             _ => false,
         }
     }
@@ -125,10 +132,17 @@ impl Swapper {
         Ok(generation)
     }
 
-    /// Puts the generation in the place of the current one, which answers for it while it is watched.
-    pub fn swap(&self, service: &Service, generation: &Arc<Generation>) -> Result<Option<Arc<Lineup>>, NotTaken> {
+    /// Puts the generation in the place of the current one, which answers for it while it is watched. One that is gone back to is not:
+    /// what is gone back from shall neither judge it nor have its calls. Returns what has left.
+    pub fn swap(
+        &self,
+        service: &Service,
+        generation: &Arc<Generation>,
+        is_return: bool,
+    ) -> Result<Vec<Arc<Generation>>, NotTaken> {
         self.take_place(service, generation, |lineup| {
-            let watch = lineup.map(|lineup| Watch::new(generation.clone(), lineup.current.clone(), 100, &self.swap));
+            let before = lineup.filter(|_| !is_return).map(|lineup| lineup.current.clone());
+            let watch = before.map(|before| Watch::new(generation.clone(), before, 100, &self.swap));
             Some(Lineup { current: generation.clone(), watch: watch.map(Arc::new) })
         })
     }
@@ -139,7 +153,7 @@ impl Swapper {
         service: &Service,
         generation: &Arc<Generation>,
         percent: u8,
-    ) -> Result<Option<Arc<Lineup>>, NotTaken> {
+    ) -> Result<Vec<Arc<Generation>>, NotTaken> {
         self.take_place(service, generation, |lineup| {
             let current = lineup?.current.clone();
             let watch = Watch::new(generation.clone(), current.clone(), percent, &self.swap);
@@ -148,23 +162,29 @@ impl Swapper {
     }
 
     /// Ends the canary, if there is one.
-    pub fn end_canary(&self, service: &Service) -> Option<Arc<Lineup>> {
+    pub fn end_canary(&self, service: &Service) -> Vec<Arc<Generation>> {
         service.change(|lineup| {
             let lineup = lineup?;
             Some(if lineup.canary().is_some() { Lineup::of(lineup.current.clone()) } else { lineup.clone() })
         })
     }
 
-    /// Changes what takes calls, if the generation still fits beside what has taken its place while it was prepared.
+    /// Changes what takes calls, if the generation still fits beside what has taken its place while it was prepared, and a canary was
+    /// not taken back meanwhile.
     fn take_place(
         &self,
         service: &Service,
-        generation: &Generation,
+        generation: &Arc<Generation>,
         change: impl FnOnce(Option<&Lineup>) -> Option<Lineup>,
-    ) -> Result<Option<Arc<Lineup>>, NotTaken> {
+    ) -> Result<Vec<Arc<Generation>>, NotTaken> {
         self.services.one_by_one(|| {
             self.check_beside(service, &generation.plugin, &generation.version())?;
-            Ok(service.change(change))
+            let mut has_left = false;
+            let left = service.change(|lineup| {
+                has_left = service.has_left(generation);
+                if has_left { lineup.cloned() } else { change(lineup) }
+            });
+            if has_left { Err(NotTaken::TakenBack) } else { Ok(left) }
         })
     }
 

@@ -63,9 +63,9 @@ async fn a_canary_gets_its_share_grows_and_takes_over() {
     let (old, new) = shares(&rest, 100).await;
     assert!((80..=98).contains(&new), "{old} and {new}");
     system.command(&["promote", "patient"]).await;
-    assert_eq!(shares(&rest, 20).await, (0, 20));
+    eventually("it has all calls", async || (shares(&rest, 20).await == (0, 20)).then_some(())).await;
     system.command(&["rollback", "patient", "1", "--reason", "second thoughts"]).await;
-    assert_eq!(shares(&rest, 20).await, (20, 0));
+    eventually("it has none", async || (shares(&rest, 20).await == (20, 0)).then_some(())).await;
 
     let history = history(&system, "patient").await;
     let changes: Vec<&str> = history.iter().map(|entry| entry["change"].as_str().unwrap()).collect();
@@ -86,7 +86,10 @@ async fn nobody_chooses_a_generation_where_it_is_not_allowed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_that_fails_ends_unseen_and_says_why() {
-    let system = System::with().hostile().set("WARD_SWAP_WATCH_SLOW_MS", 50).start().await;
+    // Slow, and never late.
+    let plan = System::with().hostile().limits("hostile", "cpu_ms = 8000\nmemory_mb = 16");
+    let plan = plan.set("WARD_SWAP_WATCH_SLOW_MS", 50).set("WARD_SWAP_WATCH_PATIENCE_MS", 5000);
+    let system = plan.start().await;
     let rest = system.rest();
     let mut notices = system.nats.client().await.subscribe("ward.notice.hostile").await.unwrap();
     let good = std::fs::read(component("hostile")).unwrap();
@@ -181,4 +184,39 @@ async fn a_canary_that_lets_fewer_in_does_not_answer_the_others() {
     eventually("the routes are the new version's", async || (rest.get(path).await.status == 401).then_some(())).await;
     system.admin().await.get(path).await.expect(200);
     system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_waits_until_what_it_is_held_against_has_proven_itself() {
+    let system = System::with().services(&[]).hostile().start().await;
+    let good = std::fs::read(component("hostile")).unwrap();
+    let version = |mark: u32| write(system.folder(), &format!("v{mark}"), &marked(&good, mark));
+    system.deploy("hostile", version(2)).await;
+    let canary = version(3);
+    let order = ["deploy", "hostile", canary.to_str().unwrap(), "--canary", "50"];
+    let deploying = system.command(&order);
+    let proving = async {
+        eventually("it waits, and says why", async || {
+            let status = system.status("hostile").await;
+            let is_why = status["reason"].as_str().unwrap().contains("what serves is under watch itself");
+            (status["state"] == "waiting" && is_why).then_some(())
+        })
+        .await;
+        assert_eq!(system.status("hostile").await["canary"], Value::Null);
+        let rest = system.rest();
+        let load = Load::start(1, move |_| {
+            let rest = rest.clone();
+            async move {
+                rest.get("/hostile/read/nothing").await.expect(200);
+                Ok(())
+            }
+        });
+        eventually("the canary has its share", async || {
+            (system.status("hostile").await["canary"]["generation"] == 3).then_some(())
+        })
+        .await;
+        load.end().await;
+    };
+    tokio::join!(deploying, proving);
+    system.end_broken();
 }

@@ -1,7 +1,8 @@
 //! What an outage or a wrong version leaves behind: nothing that an operator would have to mend.
 
 use async_nats::jetstream;
-use ward_tests::artifact::write;
+use serde_json::Value;
+use ward_tests::artifact::{migrating, write};
 use ward_tests::clinic::{JOHN, register};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -109,5 +110,47 @@ async fn a_rollback_after_a_return_does_not_bring_back_what_failed() {
     let output = system.try_command(&["rollback", "hostile"]).await;
     assert!(!output.status.success() && said(&output).contains("no version before"), "{}", said(&output));
     assert_eq!(system.serving("hostile").await, good);
+    system.end_broken();
+}
+
+/// It waits for the table that it wants to change; what is stable serves meanwhile.
+#[tokio::test]
+async fn a_canary_that_takes_long_holds_up_nothing_when_a_host_begins() {
+    let plan = System::with().services(&[]).hostile().set("WARD_SWAP_MIGRATION_LOCK_TIMEOUT_MS", 60_000);
+    let mut system = plan.start().await;
+    let mut reader = system.database("hostile").await.begin().await.unwrap();
+    sqlx::query("lock table mark in access share mode").execute(&mut *reader).await.unwrap();
+    system.hosts[0].server.kill();
+    let canary = migrating(&std::fs::read(component("hostile")).unwrap(), "adds-a");
+    let canary = write(system.folder(), "canary", &canary);
+    system.command(&["deploy", "hostile", canary.to_str().unwrap(), "--canary", "50", "--no-wait"]).await;
+    system.hosts[0].start_again().await;
+    system.hosts[0].until_ready().await;
+    let rest = system.rest();
+    rest.get("/hostile/read/nothing").await.expect(200);
+    let status = system.status("hostile").await;
+    assert_eq!((&status["state"], &status["canary"]), (&"preparing".into(), &Value::Null), "{status}");
+    reader.rollback().await.unwrap();
+    eventually("the canary has its share", async || {
+        (system.status("hostile").await["canary"]["generation"] == 2).then_some(())
+    })
+    .await;
+    system.end_broken();
+}
+
+/// What an operator goes back from neither answers for what he goes back to, nor takes its place again.
+#[tokio::test]
+async fn what_is_gone_back_to_is_not_judged_by_what_is_gone_back_from() {
+    let system = System::with().services(&[]).hostile().without("hostile").start().await;
+    system.deploy("hostile", hostile(&system, "errors").await).await;
+    let wished = system.serving("hostile").await;
+    system.deploy("hostile", component("hostile")).await;
+    let rest = system.rest();
+    rest.get("/hostile/read/nothing").await.expect(200);
+    system.command(&["rollback", "hostile"]).await;
+    for _ in 0..10 {
+        assert_eq!(rest.get("/hostile/read/nothing").await.status, 500);
+    }
+    assert_eq!(system.serving("hostile").await, wished);
     system.end_broken();
 }

@@ -63,7 +63,8 @@ async fn a_rollback_brings_the_generation_before() {
 
 #[tokio::test]
 async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted() {
-    let system = System::with().set("WARD_SWAP_DRAIN_S", 0).set("WARD_SWAP_WATCH_CALLS", 1).start().await;
+    let plan = System::with().set("WARD_SWAP_DRAIN_S", 0).set("WARD_SWAP_WATCH_CALLS", 1);
+    let system = plan.set("WARD_DATABASE_STATEMENT_TIMEOUT_MS", 30_000).start().await;
     let rest = system.admin().await;
     let database = system.database("patient").await;
     let mut lock = database.begin().await.unwrap();
@@ -95,7 +96,8 @@ async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted(
 /// The version before ends only when no call may need it any more, whatever has taken its place meanwhile.
 #[tokio::test]
 async fn a_late_call_is_answered_by_the_version_before_after_two_swaps() {
-    let plan = System::with().services(&[]).hostile().set("WARD_HTTP_PIN_GENERATION", true);
+    let plan = System::with().services(&[]).hostile().limits("hostile", "memory_mb = 16");
+    let plan = plan.set("WARD_HTTP_PIN_GENERATION", true);
     let system = plan.set("WARD_SWAP_WATCH_PATIENCE_MS", 3000).start().await;
     let good = std::fs::read(component("hostile")).unwrap();
     let version = |mark: u32| write(system.folder(), &format!("v{mark}"), &marked(&good, mark));

@@ -16,8 +16,8 @@ use tokio::task::AbortHandle;
 
 use crate::config;
 
-/// By how much the threads of busy calls and the compiler stand back (`nice`): a thread beside one of them gets nine tenths of a core.
-pub(super) const NICE: i32 = 10;
+/// By how much the threads of busy calls stand back (`nice`): a thread beside one of them gets nine tenths of a core.
+const NICE: i32 = 10;
 
 /// The threads for all guests of this host that compute for long.
 pub struct Busy {

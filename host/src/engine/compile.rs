@@ -9,13 +9,14 @@ use tokio::process::Command;
 use wasmtime::component::Component;
 
 use super::Engine;
-use super::busy::NICE;
 use super::cache::{Cache, Lease, Turn};
 use crate::artifacts::Lines;
 use crate::config;
 
 /// Between two looks whether somebody else has compiled it.
 const PAUSE: Duration = Duration::from_millis(20);
+/// By how much the compiler stands back (`nice`): a thread that serves gets three quarters of a core beside it, and a deployment under load does not stand still.
+const NICE: i32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {

@@ -291,7 +291,8 @@ impl Consumer {
 
     async fn lay_down(&self, delivery: &Delivery, reason: &str) -> Outcome {
         let (service, subscription) = (self.service.name.as_str(), &*self.name);
-        match dead::lay_down(&self.bus, service, subscription, delivery, reason).await {
+        let reason = dead::brief(reason);
+        match dead::lay_down(&self.bus, service, subscription, delivery, &reason).await {
             Ok(()) => {
                 let sequence = delivery.sequence();
                 tracing::error!(service, subscription, sequence, reason, "an event went to the dead letters");

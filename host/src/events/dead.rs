@@ -34,7 +34,7 @@ pub fn brief(reason: &str) -> String {
     reason.chars().filter(|character| !character.is_control()).take(LONGEST_REASON).collect()
 }
 
-/// Puts a delivery among the dead letters.
+/// Puts a delivery among the dead letters; `reason` is a [`brief`] one.
 pub async fn lay_down(
     bus: &Bus,
     service: &str,
@@ -43,7 +43,7 @@ pub async fn lay_down(
     reason: &str,
 ) -> Result<(), StreamError> {
     let mut headers = delivery.headers();
-    headers.insert(REASON, brief(reason));
+    headers.insert(REASON, reason);
     headers.insert(ATTEMPTS, delivery.attempt().to_string());
     headers.insert(ORIGINAL_SUBJECT, delivery.subject());
     let target = format!("{}.{service}.{subscription}", subject::DEAD);

@@ -195,11 +195,6 @@ impl Desired {
         self.note.change == Change::Refused
     }
 
-    /// Has somebody gone back to what is stable?
-    pub fn is_return(&self) -> bool {
-        matches!(self.note.change, Change::RolledBack | Change::WentBack)
-    }
-
     /// What is stable, if it was ever taken.
     pub fn serving(&self) -> Option<&Version> {
         (!self.is_refused()).then_some(&self.stable)

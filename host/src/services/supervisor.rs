@@ -131,15 +131,22 @@ impl Supervisor {
 
     /// One service, one wish after another; of several wishes the newest counts.
     async fn follow(self: Arc<Self>, service: Arc<Service>, mut wishes: watch::Receiver<Wish>) {
-        let mut begins = true;
+        // The generation that this host could not take; that another one could not says nothing.
+        let mut refused = None;
         while wishes.changed().await.is_ok() {
             let wish = wishes.borrow_and_update().clone();
             match wish {
                 Wish::Nothing(revision) => self.remove(&service, revision).await,
-                Wish::Desired(desired, revision) if desired.is_refused() && !begins && service.current().is_none() => {
+                Wish::Desired(desired, revision)
+                    if desired.is_refused() && refused == Some(desired.stable.generation) =>
+                {
                     service.set_standing(revision, State::Refused, desired.note.reason);
                 }
-                Wish::Desired(desired, revision) => self.bring(&service, &desired, revision, &mut wishes).await,
+                Wish::Desired(desired, revision) => {
+                    self.bring(&service, &desired, revision, &mut wishes).await;
+                    let is_refused = service.standing().state == State::Refused && service.current().is_none();
+                    refused = is_refused.then_some(desired.stable.generation);
+                }
                 Wish::Unreadable(revision) => {
                     let reason = "the desired state cannot be read: is it a newer Ward's? `ward deploy` writes it anew";
                     tracing::error!(service = service.name.as_str(), revision, "{reason}");
@@ -150,7 +157,6 @@ impl Supervisor {
             if wishes.has_changed().is_ok_and(|has_changed| !has_changed) {
                 self.turns.is_done(&service.name);
             }
-            begins = false;
         }
     }
 
@@ -186,7 +192,11 @@ impl Supervisor {
                     }
                 },
             };
-            match self.serve(service, generation, desired.is_return(), &desired.note.reason).await {
+            if wishes.has_changed().unwrap_or_default() {
+                // It may have been taken back meanwhile.
+                return;
+            }
+            match self.serve(service, generation, &desired.note.reason).await {
                 Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
                 Err(error) => return self.refuse(service, desired, revision, &error, wishes).await,
                 Ok(()) => {}
@@ -200,9 +210,6 @@ impl Supervisor {
         }
         match self.bring_canary(service, desired, revision, wishes).await {
             Err(error) if error.is_passing() => return self.look_anew(service, revision, &error, wishes).await,
-            Err(error) if lineup.is_none() && self.presence.is_offered_elsewhere(service.name.as_str()).await => {
-                return self.leave_to_others(service, revision, &error.reason());
-            }
             Err(error) => return self.refuse_canary(service, desired, revision, &error).await,
             Ok(()) => {}
         }
@@ -321,14 +328,8 @@ impl Supervisor {
     }
 
     /// Puts a generation in its place; the watch over it ends with its time.
-    async fn serve(
-        &self,
-        service: &Arc<Service>,
-        generation: Arc<Generation>,
-        is_return: bool,
-        reason: &str,
-    ) -> Result<(), NotTaken> {
-        let left = self.swapper.swap(service, &generation, is_return)?;
+    async fn serve(&self, service: &Arc<Service>, generation: Arc<Generation>, reason: &str) -> Result<(), NotTaken> {
+        let left = self.swapper.swap(service, &generation)?;
         self.turns.is_done(&service.name);
         service.set_due(true);
         self.note_taken(service, Some(&generation.digest)).await;
@@ -387,11 +388,12 @@ impl Supervisor {
         }
         // A host that has just begun does not judge what others serve: it may be short of something itself.
         if self.presence.is_offered_elsewhere(service.name.as_str()).await {
-            return self.leave_to_others(service, revision, &reason);
+            let reason = format!("not taken here, while other hosts go on: {reason}");
+            return service.set_standing(revision, State::Refused, reason);
         }
         for earlier in &desired.earlier {
             let served = match self.prepared(service, earlier, revision, wishes).await {
-                Prepared::Ready(before) => self.serve(service, before, true, &reason).await,
+                Prepared::Ready(before) => self.serve(service, before, &reason).await,
                 Prepared::Overtaken => return,
                 Prepared::NotTaken(error) => Err(error),
             };
@@ -413,11 +415,6 @@ impl Supervisor {
             return;
         }
         self.say_refused(service, revision, &reason).await;
-    }
-
-    fn leave_to_others(&self, service: &Service, revision: u64, reason: &str) {
-        let reason = format!("not taken here, while other hosts go on: {reason}");
-        service.set_standing(revision, State::Refused, reason);
     }
 
     async fn hear_findings(self: Arc<Self>, mut findings: mpsc::UnboundedReceiver<Finding>) {

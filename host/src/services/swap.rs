@@ -132,16 +132,12 @@ impl Swapper {
         Ok(generation)
     }
 
-    /// Puts the generation in the place of the current one, which answers for it while it is watched. One that is gone back to is not:
-    /// what is gone back from shall neither judge it nor have its calls. Returns what has left.
-    pub fn swap(
-        &self,
-        service: &Service,
-        generation: &Arc<Generation>,
-        is_return: bool,
-    ) -> Result<Vec<Arc<Generation>>, NotTaken> {
+    /// Puts the generation in the place of the current one, which answers for it while it is watched. One that is gone back to, as its number
+    /// says, is not: what is gone back from shall neither judge it nor have its calls. Returns what has left.
+    pub fn swap(&self, service: &Service, generation: &Arc<Generation>) -> Result<Vec<Arc<Generation>>, NotTaken> {
         self.take_place(service, generation, |lineup| {
-            let before = lineup.filter(|_| !is_return).map(|lineup| lineup.current.clone());
+            let current = lineup.map(|lineup| lineup.current.clone());
+            let before = current.filter(|current| current.number < generation.number);
             let watch = before.map(|before| Watch::new(generation.clone(), before, 100, &self.swap));
             Some(Lineup { current: generation.clone(), watch: watch.map(Arc::new) })
         })

@@ -348,7 +348,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn drain(&self, service: &Arc<Service>, left: Vec<Arc<Generation>>) {
+    fn drain(&self, service: &Arc<Service>, left: impl IntoIterator<Item = Arc<Generation>>) {
         for old in left {
             let (service, drain_s) = (service.clone(), self.swapper.swap.drain_s);
             tokio::spawn(async move { swap::drain(&service, &old, drain_s).await });
@@ -423,9 +423,9 @@ impl Supervisor {
             let name = ServiceName::parse(&watch.generation.context.name);
             let Some(service) = name.and_then(|name| self.swapper.services.get(&name)) else { continue };
             match finding {
-                Finding::Proven(watch) => self.drain(&service, vec![watch.before.clone()]),
+                Finding::Proven(watch) => self.drain(&service, [watch.before.clone()]),
                 Finding::Failed(watch, reason) => {
-                    self.drain(&service, vec![watch.generation.clone()]);
+                    self.drain(&service, [watch.generation.clone()]);
                     // Another service's finding does not wait for its events to move, nor for all hosts to hear of it.
                     let supervisor = self.clone();
                     tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use async_nats::jetstream;
 use serde_json::Value;
-use ward_tests::artifact::{migrating, write};
+use ward_tests::artifact::{behaving, migrating, write};
 use ward_tests::clinic::{JOHN, register};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -11,9 +11,7 @@ use ward_tests::{System, eventually, unique};
 
 /// A component of `tests/hostile` with another behaviour.
 async fn hostile(system: &System, mode: &str) -> std::path::PathBuf {
-    let mut bytes = std::fs::read(component("hostile")).unwrap();
-    let place = bytes.windows(24).position(|window| window == b"ward-hostile-mode:normal").unwrap();
-    bytes[place + 18..place + 24].copy_from_slice(mode.as_bytes());
+    let bytes = behaving(&std::fs::read(component("hostile")).unwrap(), mode);
     write(system.folder(), &unique("hostile"), &bytes)
 }
 

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::machine::component;
+use crate::{System, unique};
+
 /// The component with a custom section at its end: another digest, the same behaviour.
 pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     const NAME: &[u8] = b"ward-test";
@@ -11,6 +14,12 @@ pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     variant.extend(NAME);
     variant.extend(mark.to_le_bytes());
     variant
+}
+
+/// A file with a service's component, marked.
+pub fn variant(system: &System, service: &str, mark: u32) -> PathBuf {
+    let bytes = std::fs::read(component(service)).unwrap();
+    write(system.folder(), &format!("{service}-{mark}"), &marked(&bytes, mark))
 }
 
 /// The component with a text replaced by one of the same length, wherever it stands.
@@ -34,6 +43,12 @@ pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
 pub fn behaving(hostile: &[u8], mode: &str) -> Vec<u8> {
     const NORMAL: &str = "ward-hostile-mode:normal";
     renamed(hostile, NORMAL, &NORMAL.replace("normal", mode))
+}
+
+/// A file with that.
+pub fn hostile(system: &System, mode: &str) -> PathBuf {
+    let bytes = std::fs::read(component("hostile")).unwrap();
+    write(system.folder(), &unique(mode.trim_end_matches('!')), &behaving(&bytes, mode))
 }
 
 /// The component of `tests/hostile` with another second migration, six letters long.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ward_tests::System;
-use ward_tests::artifact::{marked, renamed, write};
+use ward_tests::artifact::{marked, renamed, variant, write};
 use ward_tests::machine::{component, directory, program};
 use ward_tests::ward::said;
 
@@ -212,11 +212,10 @@ async fn pruning_leaves_what_can_be_gone_back_to() {
 
 /// Pushes what nobody wants yet, with settings of its own. Returns its digest.
 async fn push(system: &System, mark: u32, settings: &str) -> String {
-    let bytes = marked(&std::fs::read(component("billing")).unwrap(), mark);
-    let path = write(system.folder(), &format!("billing-{mark}"), &bytes);
+    let path = variant(system, "billing", mark);
     let output = system.shell(&format!("{settings} ward push {}", path.display()), system.folder()).await;
     assert!(output.status.success(), "{}", said(&output));
-    sha256(&bytes)
+    sha256(&std::fs::read(path).unwrap())
 }
 
 /// Which of these artifacts are in the store.
@@ -233,11 +232,11 @@ async fn who_stores_an_artifact_removes_what_nobody_can_want_any_more() {
     let billing = std::fs::read(component("billing")).unwrap();
     let mut wanted = vec![sha256(&billing)];
     for mark in 1..=3 {
-        let path = write(system.folder(), "next", &marked(&billing, mark));
+        let path = variant(&system, "billing", mark);
         // The last one is a canary.
         let arguments = ["deploy", "billing", path.to_str().unwrap(), "--canary", "5"];
         system.command(&arguments[..if mark == 3 { 5 } else { 3 }]).await;
-        wanted.push(sha256(&marked(&billing, mark)));
+        wanted.push(sha256(&std::fs::read(path).unwrap()));
     }
     let mut pushed = Vec::new();
     for mark in 11..=15 {

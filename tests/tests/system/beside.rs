@@ -1,11 +1,11 @@
 //! Services beside each other: what one of them has, no other one gets, whatever comes first when a host begins.
 
-use std::fs::{read, read_dir, remove_file};
+use std::fs::{read_dir, remove_file};
 use std::path::Path;
 
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use ward_tests::artifact::{behaving, write};
+use ward_tests::artifact::hostile;
 use ward_tests::machine::{component, directory};
 use ward_tests::ward::said;
 use ward_tests::{System, eventually};
@@ -22,8 +22,7 @@ async fn billing(cache: &Path, deployed: bool) -> System {
 
 /// A component that wants billing's requests.
 fn greedy(system: &System) -> String {
-    let bytes = behaving(&read(component("hostile")).unwrap(), "greedy");
-    write(system.folder(), "greedy", &bytes).to_str().unwrap().to_owned()
+    hostile(system, "greedy").to_str().unwrap().to_owned()
 }
 
 /// The generation that serves on the host.

@@ -4,10 +4,9 @@ use async_nats::HeaderMap;
 use async_nats::jetstream;
 use serde_json::Value;
 use ward_proto::call::{ce, header, subject};
-use ward_tests::artifact::{behaving, marked, write};
+use ward_tests::artifact::{hostile, variant};
 use ward_tests::clinic::{path, register};
 use ward_tests::load::Load;
-use ward_tests::machine::component;
 use ward_tests::{System, eventually, unique};
 
 /// Stores a message in the event stream under an id of its own, so that the server does not know it again.
@@ -103,10 +102,9 @@ async fn swaps_while_events_flow_deliver_none_twice() {
             if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
         }
     });
-    let good = std::fs::read(component("hostile")).unwrap();
     for mark in 1..=SWAPS {
         load.goes_on_for(5).await;
-        system.deploy("hostile", write(system.folder(), &format!("v{mark}"), &marked(&good, mark))).await;
+        system.deploy("hostile", variant(&system, "hostile", mark)).await;
     }
     let (published, failures) = load.end().await;
     assert_eq!(failures, Vec::<String>::new());
@@ -139,8 +137,7 @@ async fn a_full_stream_stops_no_request_and_no_deployment_and_loses_nothing() {
     }
     let admin = system.admin().await;
     let patient = register(&admin).await;
-    let next = marked(&std::fs::read(component("hostile")).unwrap(), 1);
-    system.deploy("hostile", write(system.folder(), "next", &next)).await;
+    system.deploy("hostile", variant(&system, "hostile", 1)).await;
     eventually("the host says that an event waits, and why", async || {
         let log = system.hosts[0].server.log();
         (log.contains("could not be stored in the stream") && log.contains("maximum bytes exceeded")).then_some(())
@@ -163,8 +160,7 @@ async fn a_subscription_that_ends_gives_its_events_back_once() {
     }
     let deliveries = async || system.nats.deliveries("hostile_happened").await;
     eventually("events are in work", async || (deliveries().await >= 8).then_some(())).await;
-    let deaf = behaving(&std::fs::read(component("hostile")).unwrap(), "deaf!!");
-    let path = write(system.folder(), "deaf", &deaf);
+    let path = hostile(&system, "deaf!!");
     let release = async {
         eventually("the deaf version serves", async || {
             (system.status("hostile").await["serving"]["generation"] == 2).then_some(())

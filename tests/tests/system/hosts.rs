@@ -284,8 +284,7 @@ async fn a_host_that_cannot_take_what_others_serve_leaves_it_to_them() {
     let plan = System::with().hostile().set("WARD_HTTP_PIN_GENERATION", true);
     let system = plan.set("WARD_HOST_CACHE_DIR", cache.path().display()).start().await;
     let hasty = Hasty::with_code_of(cache.path());
-    let newer = artifact::marked(&std::fs::read(component("hostile")).unwrap(), 1);
-    system.deploy("hostile", artifact::write(system.folder(), "newer", &newer)).await;
+    system.deploy("hostile", artifact::variant(&system, "hostile", 1)).await;
     let _running = hasty.start(&system);
     hasty.refuses(&system, &["other hosts go on", "engine.compile_timeout_s"]).await;
     let answer = system.rest().get("/hostile/read/nothing").await.expect(200);

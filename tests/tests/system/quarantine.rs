@@ -1,7 +1,7 @@
 //! A component that crashes again and again is left alone for a while, and everybody is told so.
 
 use serde_json::{Value, json};
-use ward_tests::artifact::{marked, write};
+use ward_tests::artifact::variant;
 use ward_tests::machine::component;
 use ward_tests::rest::{Answer, Rest};
 use ward_tests::{System, eventually};
@@ -26,8 +26,7 @@ fn is_turned_away(answer: &Answer) -> bool {
 
 /// A generation of its own, which behaves the same.
 async fn deploy_anew(system: &System) {
-    let bytes = marked(&std::fs::read(component("hostile")).unwrap(), 7);
-    system.deploy("hostile", write(system.folder(), "anew", &bytes)).await;
+    system.deploy("hostile", variant(system, "hostile", 7)).await;
 }
 
 #[tokio::test]

@@ -2,26 +2,18 @@
 
 use async_nats::jetstream;
 use serde_json::Value;
-use ward_tests::artifact::{behaving, migrating, write};
+use ward_tests::artifact::{hostile, migrating, variant, write};
 use ward_tests::clinic::{JOHN, register};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
 use ward_tests::ward::said;
-use ward_tests::{System, eventually, unique};
-
-/// A component of `tests/hostile` with another behaviour.
-async fn hostile(system: &System, mode: &str) -> std::path::PathBuf {
-    let bytes = behaving(&std::fs::read(component("hostile")).unwrap(), mode);
-    write(system.folder(), &unique("hostile"), &bytes)
-}
+use ward_tests::{System, eventually};
 
 #[tokio::test]
 async fn a_restart_of_the_database_is_no_reason_to_go_back_and_fails_no_later_call() {
     let mut system = System::start().await;
     let rest = system.admin().await;
-    let patient = std::fs::read(component("patient")).unwrap();
-    let next = write(system.folder(), "next", &ward_tests::artifact::marked(&patient, 7));
-    system.deploy("patient", next).await;
+    system.deploy("patient", variant(&system, "patient", 7)).await;
     let deployed = system.serving("patient").await;
     // Connections to rest in the pools.
     let load = Load::start(8, {
@@ -51,8 +43,7 @@ async fn a_restart_of_the_database_is_no_reason_to_go_back_and_fails_no_later_ca
 #[tokio::test]
 async fn arguments_that_do_not_decode_are_no_reason_to_go_back() {
     let system = System::start().await;
-    let billing = std::fs::read(component("billing")).unwrap();
-    let next = write(system.folder(), "next", &ward_tests::artifact::marked(&billing, 7));
+    let next = variant(&system, "billing", 7);
     system.deploy("billing", next).await;
     let deployed = system.serving("billing").await;
     let client = system.nats.client().await;
@@ -69,7 +60,7 @@ async fn a_host_that_starts_on_a_refused_version_serves_the_one_before() {
     let mut system = System::with().hostile().start().await;
     let before = system.serving("hostile").await;
     system.hosts[0].stop().await;
-    let unwell = hostile(&system, "unwell").await;
+    let unwell = hostile(&system, "unwell");
     system.command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
     system.hosts[0].start_again().await;
     system.hosts[0].until_ready().await;
@@ -95,7 +86,7 @@ async fn a_desired_state_that_cannot_be_read_takes_nothing_down_and_is_mended_by
 async fn a_rollback_after_a_return_does_not_bring_back_what_failed() {
     let system = System::with().hostile().start().await;
     let good = system.serving("hostile").await;
-    let traps = hostile(&system, "traps!").await;
+    let traps = hostile(&system, "traps!");
     system.deploy("hostile", &traps).await;
     for _ in 0..5 {
         system.rest().get("/hostile/read/nothing").await.expect(200);
@@ -140,7 +131,7 @@ async fn a_canary_that_takes_long_holds_up_nothing_when_a_host_begins() {
 #[tokio::test]
 async fn what_is_gone_back_to_is_not_judged_by_what_is_gone_back_from() {
     let system = System::with().services(&[]).hostile().without("hostile").start().await;
-    system.deploy("hostile", hostile(&system, "errors").await).await;
+    system.deploy("hostile", hostile(&system, "errors")).await;
     let wished = system.serving("hostile").await;
     system.deploy("hostile", component("hostile")).await;
     let rest = system.rest();

@@ -1,7 +1,7 @@
 //! Components that are replaced while requests run.
 
 use serde_json::Value;
-use ward_tests::artifact::{Fault, marked, write};
+use ward_tests::artifact::{Fault, marked, variant, write};
 use ward_tests::clinic::{JOHN, post, registration};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -52,9 +52,8 @@ async fn a_hundred_swaps_under_load_fail_no_request() {
 #[tokio::test]
 async fn a_rollback_brings_the_generation_before() {
     let system = System::start().await;
-    let patient = std::fs::read(component("patient")).unwrap();
     let before = system.serving("patient").await;
-    system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
+    system.deploy("patient", variant(&system, "patient", 1)).await;
     assert_ne!(system.serving("patient").await, before);
     system.command(&["rollback", "patient"]).await;
     assert_eq!(system.serving("patient").await, before);
@@ -79,8 +78,7 @@ async fn a_call_that_outlasts_its_generation_is_stopped_rolled_back_and_counted(
         (waiting > 0).then_some(())
     })
     .await;
-    let patient = std::fs::read(component("patient")).unwrap();
-    system.deploy("patient", write(system.folder(), "next", &marked(&patient, 1))).await;
+    system.deploy("patient", variant(&system, "patient", 1)).await;
     // A good call after a while, and the new generation has proven itself.
     while !waiting.is_finished() {
         rest.get(&format!("/api/patients/{JOHN}")).await.expect(200);
@@ -99,8 +97,7 @@ async fn a_late_call_is_answered_by_the_version_before_after_two_swaps() {
     let plan = System::with().services(&[]).hostile().limits("hostile", "memory_mb = 16");
     let plan = plan.set("WARD_HTTP_PIN_GENERATION", true);
     let system = plan.set("WARD_SWAP_WATCH_PATIENCE_MS", 3000).start().await;
-    let good = std::fs::read(component("hostile")).unwrap();
-    let version = |mark: u32| write(system.folder(), &format!("v{mark}"), &marked(&good, mark));
+    let version = |mark: u32| variant(&system, "hostile", mark);
     let database = system.database("hostile").await;
     system.deploy("hostile", version(2)).await;
     let mut lock = database.begin().await.unwrap();

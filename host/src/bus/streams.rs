@@ -129,6 +129,9 @@ impl Bus {
         mut headers: Headers,
         payload: Bytes,
     ) -> Result<impl Future<Output = Result<(), StreamError>> + use<>, StreamError> {
+        if !self.is_connected() {
+            return Err(StreamError { action: "storing an event", message: "NATS is away".to_owned() });
+        }
         headers.insert(header::MESSAGE_ID, id);
         let sent = self
             .jetstream
@@ -138,13 +141,15 @@ impl Bus {
         Ok(async move { sent.await.map(|_| ()).map_err(|error| failed("storing an event")(error.into())) })
     }
 
-    /// Deliveries of the messages on `subjects` under the durable name `name`, from the beginning of the stream.
+    /// Deliveries of the messages on `subjects` under the durable name `name`, from the beginning of the stream. With `is_anew` the name
+    /// may be there already, with subjects that another host has given it, and they stay.
     pub async fn subscription(
         &self,
         name: &str,
         subjects: Vec<String>,
         ack_wait: Duration,
         in_flight: usize,
+        is_anew: bool,
     ) -> Result<Subscription, StreamError> {
         let stream = self
             .jetstream
@@ -162,8 +167,13 @@ impl Bus {
             max_ack_pending: i64::try_from(in_flight * 4).unwrap_or(i64::MAX),
             ..pull::Config::default()
         };
-        let consumer: Consumer<pull::Config> =
-            stream.create_consumer(config).await.map_err(|error| failed("subscribing to events")(error.into()))?;
+        let known = if is_anew { stream.get_consumer(name).await.ok() } else { None };
+        let consumer: Consumer<pull::Config> = match known {
+            Some(known) => known,
+            None => {
+                stream.create_consumer(config).await.map_err(|error| failed("subscribing to events")(error.into()))?
+            }
+        };
         let stream = consumer
             .stream()
             .max_messages_per_batch(in_flight)

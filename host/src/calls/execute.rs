@@ -212,20 +212,10 @@ impl Execution<'_> {
 
     /// Commits what ended well, rolls back what did not.
     async fn conclude(&self, returned: Returned, work: Work) -> Attempt {
-        let (good, executed) = match self.answer(returned) {
-            Ok(answered) => answered,
-            Err(message) => {
-                work.rollback().await;
-                return Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)));
-            }
+        let executed = match self.answer(returned) {
+            Ok((true, executed)) => executed,
+            other => return self.declined(other.map(|(_, executed)| executed), work.rollback().await),
         };
-        if !good {
-            return match work.rollback().await {
-                // What the guest made of a failed statement is its answer; what the store's own failure means is not.
-                None | Some(StoreError::Broken) => Some(Ok(executed)),
-                Some(error) => self.store_failed(error),
-            };
-        }
         let kept = match (&executed, self.key) {
             (Executed::Answered(answer), Some(key)) => Some((key, answer)),
             _ => None,
@@ -245,12 +235,32 @@ impl Execution<'_> {
         }
     }
 
-    /// What the guest returned, as a reply; and whether it is to be committed. An error says what is wrong with it.
+    /// Makes of what is not committed what the caller is told. An error is what the component itself failed.
+    fn declined(&self, answer: Result<Executed, String>, store: Option<StoreError>) -> Attempt {
+        let failed = |message| Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)));
+        match (answer, store) {
+            (Err(message), None | Some(StoreError::Broken)) => failed(message),
+            // A wrong statement stays one, however often the event comes again.
+            (Ok(Executed::Declined(Disposition::Retry(reason))), Some(StoreError::Broken)) => failed(reason),
+            // What the guest made of a failed statement is its answer; what the store's own failure means is not.
+            (Ok(executed), None | Some(StoreError::Broken)) => Some(Ok(executed)),
+            (_, Some(error)) => self.store_failed(error),
+        }
+    }
+
+    /// What the guest returned, as a reply; and whether it is to be committed. An error says what is wrong with it, or that the
+    /// component says so itself.
     fn answer(&self, returned: Returned) -> Result<(bool, Executed), String> {
         let (good, answer) = match (returned, self.operation) {
             (Returned::Event(Ok(())), _) => return Ok((true, Executed::Consumed)),
             (Returned::Event(Err(disposition)), _) => return Ok((false, Executed::Declined(disposition))),
             (Returned::Http(response), _) => response::reply(response)?,
+            (Returned::Function(value), _) if is_failed(&value) => {
+                return Err(format!(
+                    "{} says that it failed; look for the call {} in the log",
+                    self.service.name, self.call.id
+                ));
+            }
             (Returned::Function(value), Operation::Function { function, encoding, .. }) => {
                 let good = matches!(value, Val::Result(Ok(_)));
                 let body = values::encode_result(&function.plan, *encoding, &value);
@@ -320,6 +330,13 @@ impl Execution<'_> {
         tracing::error!(service, call = self.call.id, %error, "the store failed a call");
         Some(Err(Refusal::new(kind, blame, error.to_string())))
     }
+}
+
+/// Is it `err(call(failed))`, with which a component says of itself what the host would say of it?
+fn is_failed(value: &Val) -> bool {
+    let Val::Result(Err(Some(error))) = value else { return false };
+    let Val::Variant(case, Some(kind)) = &**error else { return false };
+    matches!(&**kind, Val::Enum(kind) if case == "call" && kind == FailureKind::Failed.name())
 }
 
 /// The answer of a call whose key was found.

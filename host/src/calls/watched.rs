@@ -8,6 +8,7 @@ use ward_proto::call::{FailureKind, header};
 use super::execute::{Executed, Operation, Refusal, execute};
 use super::release::until_released;
 use super::{Blame, Call, Failure};
+use crate::bindings::exports::ward::events::subscriber::Disposition;
 use crate::services::{Generation, Lineup, Service, Trial, Verdict, Watch};
 use crate::store::IdempotencyKey;
 
@@ -94,36 +95,35 @@ where
     // With nobody else to answer it has all the time that there is.
     let Some(second) = second else {
         let answered = on(service, &watch.generation, call, operation, *key, None).await;
-        decide(service, watch, if is_failure(&answered.outcome) { Trial::Failed } else { Trial::Well });
+        decide(service, watch, judge(&answered.outcome).filter(|trial| *trial != Trial::Late));
         return answered;
     };
     let patience = watch.patience();
     let first = on(service, &watch.generation, call, operation, *key, Some(patience)).await;
-    let trial = match &first.outcome {
-        outcome if is_failure(outcome) => Trial::Failed,
-        outcome if is_late(outcome) => Trial::Late,
-        _ => Trial::Well,
-    };
-    if trial == Trial::Well || call.remaining().is_zero() {
+    let trial = judge(&first.outcome);
+    let is_answer = matches!(trial, None | Some(Trial::Well));
+    if is_answer || call.remaining().is_zero() {
         // A caller whose own time was shorter than the patience says nothing about the version.
-        decide(service, watch, if trial == Trial::Late { Trial::Well } else { trial });
+        decide(service, watch, trial.filter(|trial| *trial != Trial::Late));
         return first;
     }
-    let is_held = |(answered, _): &(Answered, Duration)| matches!(answered.outcome, Err(Refusal::KeyInUse));
     let attempt = async || {
         let began = Instant::now();
         let answered = on(service, &watch.before, call, &second, *key, None).await;
         (answered, began.elapsed())
     };
-    let (answered, took) = until_released(is_held, attempt).await;
-    let is_answered = !is_failure(&answered.outcome) && !is_late(&answered.outcome);
+    let (answered, took) =
+        until_released(|(answered, _): &(Answered, Duration)| is_held(&answered.outcome), attempt).await;
     // A key that the first try still holds is one more sign that it hangs.
-    let is_better = is_answered && (trial == Trial::Failed || took < patience);
-    decide(service, watch, if is_better { trial } else { Trial::Well });
+    let is_answered = judge(&answered.outcome) == Some(Trial::Well) || is_held(&answered.outcome);
+    let is_better = is_answered && (trial == Some(Trial::Failed) || took < patience);
+    decide(service, watch, trial.filter(|_| is_better));
     answered
 }
 
-fn decide(service: &Service, watch: &Arc<Watch>, trial: Trial) {
+/// Takes note of a trial; of none that nobody can judge.
+fn decide(service: &Service, watch: &Arc<Watch>, trial: Option<Trial>) {
+    let Some(trial) = trial else { return };
     match watch.note(trial) {
         Verdict::Undecided => {}
         Verdict::Proven => service.end_watch(watch),
@@ -142,30 +142,70 @@ async fn on(
 ) -> Answered {
     let began = Instant::now();
     let outcome = execute(service, generation, call, operation, key, patience).await;
-    match is_failure(&outcome) {
-        true => generation.count_failure(),
-        false => generation.durations.record(began.elapsed()),
+    match judge(&outcome) {
+        Some(Trial::Failed) => generation.count_failure(),
+        _ => generation.durations.record(began.elapsed()),
     }
     Answered { outcome, generation: generation.number }
 }
 
-/// Was it stopped because the time that it was given is over?
-fn is_late(outcome: &Result<Executed, Refusal>) -> bool {
+/// How it went, as far as the version has a part in that: none where the store or the network are to blame, nor where the component says
+/// that it cannot do it just now (503, `retry`). What may have been done counts for nothing either, and must not be done again.
+fn judge(outcome: &Result<Executed, Refusal>) -> Option<Trial> {
     match outcome {
-        Err(Refusal::Failed(failure, Blame::Caller)) => failure.kind == FailureKind::DeadlineExceeded,
-        _ => false,
+        Ok(Executed::Consumed) => Some(Trial::Well),
+        Ok(Executed::Declined(Disposition::Reject(_))) => Some(Trial::Failed),
+        Ok(Executed::Declined(Disposition::Retry(_))) => None,
+        Ok(Executed::Answered(answer)) => {
+            let status = answer.head.iter().find(|(name, _)| name == header::STATUS);
+            match status.map(|(_, status)| status.as_str()) {
+                Some("503") => None,
+                Some(status) if status.starts_with('5') => Some(Trial::Failed),
+                _ => Some(Trial::Well),
+            }
+        }
+        Err(Refusal::Failed(_, Blame::Component)) => Some(Trial::Failed),
+        // Stopped because the time that it was given is over.
+        Err(Refusal::Failed(failure, Blame::Caller)) if failure.kind == FailureKind::DeadlineExceeded => {
+            Some(Trial::Late)
+        }
+        Err(Refusal::Failed(_, Blame::Caller)) => Some(Trial::Well),
+        Err(_) => None,
     }
 }
 
-/// Would another generation have done better? Not where the caller, the store or the network are to blame; and what may have
-/// been done must not be done again.
-fn is_failure(outcome: &Result<Executed, Refusal>) -> bool {
-    match outcome {
-        Err(Refusal::Failed(_, blame)) => *blame == Blame::Component,
-        Ok(Executed::Answered(answer)) => {
-            let status = answer.head.iter().find(|(name, _)| name == header::STATUS);
-            status.is_some_and(|(_, status)| status.starts_with('5') && status != "503")
+fn is_held(outcome: &Result<Executed, Refusal>) -> bool {
+    matches!(outcome, Err(Refusal::KeyInUse))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Answer;
+
+    #[test]
+    fn what_is_not_the_components_doing_says_nothing_about_it() {
+        let answered = |status: &str| {
+            let head = vec![(header::STATUS.to_owned(), status.to_owned())];
+            Ok(Executed::Answered(Answer { head, body: "".into() }))
+        };
+        let failed = |kind, blame| Err(Refusal::new(kind, blame, "m"));
+        let (reject, retry) = (Disposition::Reject("r".into()), Disposition::Retry("r".into()));
+        for (outcome, trial) in [
+            (answered("404"), Some(Trial::Well)),
+            (answered("500"), Some(Trial::Failed)),
+            (answered("503"), None),
+            (Ok(Executed::Consumed), Some(Trial::Well)),
+            (Ok(Executed::Declined(reject)), Some(Trial::Failed)),
+            (Ok(Executed::Declined(retry)), None),
+            (failed(FailureKind::Trapped, Blame::Component), Some(Trial::Failed)),
+            (failed(FailureKind::DeadlineExceeded, Blame::Caller), Some(Trial::Late)),
+            (failed(FailureKind::Refused, Blame::Caller), Some(Trial::Well)),
+            (failed(FailureKind::Failed, Blame::Surroundings), None),
+            (failed(FailureKind::DeadlineExceeded, Blame::Unknown), None),
+            (Err(Refusal::KeyInUse), None),
+        ] {
+            assert_eq!(judge(&outcome), trial, "{outcome:?}");
         }
-        Err(Refusal::KeyInUse | Refusal::KeyReused) | Ok(Executed::Consumed | Executed::Declined(_)) => false,
     }
 }

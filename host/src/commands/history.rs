@@ -123,7 +123,8 @@ mod tests {
         };
         let first = Desired::first("aaaa", None, note(Change::Deployed, "new"));
         let second = first.deploy("bbbb", None, note(Change::Deployed, "faster")).unwrap();
-        let back = second.without(2, &first.stable, note(Change::WentBack, "its probe failed")).unwrap();
+        let back =
+            second.without(&second.stable, false, &first.stable, note(Change::WentBack, "its probe failed")).unwrap();
         let history = [first, second, back];
         let lines: Vec<String> = entries(&history).iter().map(line).collect();
         assert!(lines[0].contains("1 (aaaa)") && lines[0].ends_with("serves"), "{}", lines[0]);

@@ -3,7 +3,7 @@
 //! Deliveries are spread over lanes by the event's subject, so that those of one subject keep their order on this host. Each is
 //! a call like any other; what becomes of the delivery follows from how the call ended, in [`decide`] alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +29,8 @@ use crate::services::{Generation, Service};
 const RETRY: Duration = Duration::from_millis(500);
 /// How long an event is put off at once while its service is in quarantine.
 const LONGEST_REST: Duration = Duration::from_secs(2);
+/// Events whose faults are remembered. Another host may have handled one meanwhile, so that it would be remembered for ever.
+const MOST_FAULTS: usize = 10_000;
 /// How long deliveries that are on their way are waited for when a consumer stops.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 /// The pause before another consumer gets what a stopping one had fetched: longer than that one looks for stragglers, or it would get them again.
@@ -148,7 +150,7 @@ struct Consumer {
     name: Arc<str>,
     event_types: Vec<String>,
     /// How often the handling of an event, by its place in the stream, has failed here.
-    faults: Mutex<HashMap<u64, u32>>,
+    faults: Mutex<BTreeMap<u64, u32>>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -163,8 +165,9 @@ impl Consumer {
     async fn run(self: Arc<Self>) {
         let lanes: Vec<Lane> = (0..self.config.concurrency).map(|_| self.lane()).collect();
         let mut stopped = self.stopped.clone();
+        let mut was_subscribed = false;
         while !*stopped.borrow() {
-            if let Err(error) = self.spread(&lanes).await {
+            if let Err(error) = self.spread(&lanes, &mut was_subscribed).await {
                 tracing::warn!(service = self.service.name.as_str(), subscription = &*self.name, %error, "subscribing again");
                 let _ = tokio::time::timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
             }
@@ -190,15 +193,16 @@ impl Consumer {
         Lane { sender, task }
     }
 
-    async fn spread(&self, lanes: &[Lane]) -> Result<(), StreamError> {
+    async fn spread(&self, lanes: &[Lane], was_subscribed: &mut bool) -> Result<(), StreamError> {
         let (service, name) = (self.service.name.as_str(), &*self.name);
         let mut subjects: Vec<String> = self.event_types.iter().map(|name| message::subject_of(name)).collect();
         subjects.push(format!("{}.{service}.{name}", subject::REPLAY));
         // Longer than a few in a row may take. One that is delivered again while it waits for its lane is recognized.
         let ack_wait = Duration::from_millis(self.config.deadline_ms * 3 + 5000);
         let mut stopped = self.stopped.clone();
-        let mut subscription =
-            self.bus.subscription(&durable(service, name), subjects, ack_wait, self.config.concurrency).await?;
+        let (name, in_flight) = (durable(service, name), self.config.concurrency);
+        let mut subscription = self.bus.subscription(&name, subjects, ack_wait, in_flight, *was_subscribed).await?;
+        *was_subscribed = true;
         loop {
             let delivery = tokio::select! {
                 delivery = subscription.next() => delivery?,
@@ -208,8 +212,11 @@ impl Consumer {
                 let _ = lane.sender.send(delivery).await;
             }
         }
-        // What was fetched, or is on its way.
-        while let Ok(Ok(delivery)) = tokio::time::timeout(STRAGGLERS, subscription.next()).await {
+        // What was fetched, or is on its way; not what comes back, nor what others have not fetched yet.
+        let enough = Instant::now() + (GIVEN_BACK - STRAGGLERS);
+        while Instant::now() < enough
+            && let Ok(Ok(delivery)) = tokio::time::timeout(STRAGGLERS, subscription.next()).await
+        {
             delivery.end(Outcome::Again(GIVEN_BACK)).await;
         }
         Ok(())
@@ -222,12 +229,13 @@ impl Consumer {
             Ok((id, event)) => {
                 let call = self.call(&delivery);
                 let mut span = self.span(&call, &event.type_);
-                let event = Operation::Event { subscription: self.name.clone(), event: Arc::new(event), id };
+                let event = Arc::new(event);
+                let handling = Operation::Event { subscription: self.name.clone(), event: event.clone(), id };
                 let wanted = Wanted {
                     call: &call,
                     key: None,
                     pinned: None,
-                    operation: |on: &Arc<Generation>| self.on(on, &event),
+                    operation: |on: &Arc<Generation>| self.on(on, &event.type_, &handling),
                 };
                 let outcome = watched::answer(&self.service, wanted).await.outcome;
                 let faults = self.faults().get(&sequence).copied().unwrap_or(0);
@@ -245,7 +253,7 @@ impl Consumer {
                 let (service, subscription) = (self.service.name.as_str(), &*self.name);
                 let reason = dead::brief(&reason);
                 tracing::warn!(service, subscription, sequence, reason, "an event was not handled, and comes again");
-                *self.faults().entry(sequence).or_default() += 1;
+                self.note_fault(sequence);
                 Outcome::Again(pause)
             }
             Decided::Dead(reason) => self.lay_down(&delivery, &reason).await,
@@ -256,17 +264,25 @@ impl Consumer {
         delivery.end(outcome).await;
     }
 
-    /// A canary may not know the subscription.
-    fn on(&self, generation: &Generation, event: &Operation) -> Result<Operation, Failure> {
-        let subscriptions = &generation.plugin.description.subscriptions;
-        if subscriptions.iter().any(|one| one.name == *self.name) {
+    /// A canary may not know the subscription; and what only a newer version hears, this host may have before it has that version.
+    fn on(&self, generation: &Generation, kind: &str, event: &Operation) -> Result<Operation, Failure> {
+        if hears(&generation.plugin.description.subscriptions, &self.name, kind) {
             return Ok(event.clone());
         }
-        let message = format!("{} does not hear {}", generation.context.name, self.name);
+        let (service, number) = (&generation.context.name, generation.number);
+        let message = format!("generation {number} of {service} does not hear {kind} in {}", self.name);
         Err(Failure::new(FailureKind::Refused, message))
     }
 
-    fn faults(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
+    fn note_fault(&self, sequence: u64) {
+        let mut faults = self.faults();
+        *faults.entry(sequence).or_default() += 1;
+        if faults.len() > MOST_FAULTS {
+            faults.pop_first();
+        }
+    }
+
+    fn faults(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -304,6 +320,11 @@ impl Consumer {
             }
         }
     }
+}
+
+/// Is an event of this type for the subscription, as this version describes it?
+fn hears(described: &[Subscription], name: &str, kind: &str) -> bool {
+    described.iter().any(|one| one.name == name && one.event_types.iter().any(|heard| heard == kind))
 }
 
 fn lane_of(delivery: &Delivery, lanes: usize) -> usize {
@@ -410,6 +431,13 @@ mod tests {
         let failure = calls::Failure::new(FailureKind::Unavailable, "m").retry_after(rest);
         let resting = Err(Refusal::Failed(failure, Blame::Surroundings));
         assert_eq!(decide(resting, 2, 99, &config()), Decided::Later(rest));
+    }
+
+    #[test]
+    fn what_only_another_version_hears_is_none_of_ones_own() {
+        let described = [Subscription { name: "all".into(), event_types: vec!["shop.sold".into()] }];
+        assert!(hears(&described, "all", "shop.sold"));
+        assert!(!hears(&described, "all", "shop.opened") && !hears(&described, "some", "shop.sold"));
     }
 
     #[test]

@@ -36,11 +36,12 @@ impl Supervisor {
         self.agree(service, |desired, now| desired.taken(note()).filter(|_| now == revision)).await;
     }
 
-    /// Takes a generation that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
+    /// Takes a version that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
     /// done, a host that starts would begin with it.
-    pub(super) async fn wish_back(&self, service: &Service, generation: u64, fallback: &Version, reason: &str) {
-        let note = || Note::new(&self.host, Change::WentBack, format!("generation {generation}: {reason}"));
-        self.agree(service, |desired, _| desired.without(generation, fallback, note())).await;
+    pub(super) async fn wish_back(&self, service: &Service, failed: &Version, fallback: &Version, reason: &str) {
+        let known = service.standing().revision;
+        let note = || Note::new(&self.host, Change::WentBack, format!("generation {}: {reason}", failed.generation));
+        self.agree(service, |desired, now| desired.without(failed, now <= known, fallback, note())).await;
     }
 
     /// Changes what all hosts desire, and its revision, by what this one has found, if there still is something to be changed.

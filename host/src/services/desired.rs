@@ -54,7 +54,7 @@ pub struct Canary {
 pub struct Note {
     /// RFC 3339.
     pub at: String,
-    /// An operator's login name, or a host that went back.
+    /// An operator's login name and machine, or a host that went back.
     pub by: String,
     pub change: Change,
     pub reason: String,
@@ -166,13 +166,15 @@ impl Desired {
         Ok(Self { stable, canary: None, earlier, last: self.last, note })
     }
 
-    /// Without a generation that did not prove itself: its canary ends, or `fallback` is stable again. None when it is not desired
-    /// any more.
-    pub fn without(&self, generation: u64, fallback: &Version, note: Note) -> Option<Self> {
-        if self.canary.as_ref().is_some_and(|canary| canary.version.generation == generation) {
+    /// Without a version that did not prove itself: its canary ends, or `fallback` is stable again. None when it is not desired
+    /// any more. `knows` says whether the host knew this wish when it failed: then it has failed under any number.
+    pub fn without(&self, failed: &Version, knows: bool, fallback: &Version, note: Note) -> Option<Self> {
+        let is_it =
+            |version: &Version| version.generation == failed.generation || (knows && version.digest == failed.digest);
+        if self.canary.as_ref().is_some_and(|canary| is_it(&canary.version)) {
             return Some(Self { canary: None, note, ..self.clone() });
         }
-        if self.stable.generation != generation {
+        if !is_it(&self.stable) {
             return None;
         }
         // What was gone back from is not among the earlier ones, and serves on when what was gone back to is not taken.
@@ -298,6 +300,10 @@ mod tests {
         digests[1..].iter().fold(first, |desired, digest| desired.deploy(digest, None, note()).unwrap())
     }
 
+    fn version(generation: u64, digest: &str) -> Version {
+        Version { generation, digest: digest.to_owned(), forced: None }
+    }
+
     fn stable(desired: &Desired) -> (u64, &str) {
         (desired.stable.generation, &desired.stable.digest)
     }
@@ -352,12 +358,17 @@ mod tests {
     fn what_failed_is_taken_out_if_it_is_still_desired() {
         let desired = deployed(&["a", "b", "c"]);
         let [second, first] = desired.earlier.as_slice() else { panic!("three were deployed") };
-        let back = desired.without(3, second, note()).unwrap();
+        let [b, c] = [(2, "b"), (3, "c")].map(|(generation, digest)| version(generation, digest));
+        let back = desired.without(&c, false, second, note()).unwrap();
         assert_eq!((stable(&back), back.earlier.as_slice()), ((2, "b"), std::slice::from_ref(first)));
-        assert_eq!(stable(&desired.without(3, first, note()).unwrap()), (1, "a"));
-        assert_eq!(desired.without(2, first, note()), None);
+        assert_eq!(stable(&desired.without(&c, false, first, note()).unwrap()), (1, "a"));
+        assert_eq!(desired.without(&b, true, first, note()), None);
+        // Deployed once more, while it still runs under its first number.
+        let again = desired.deploy("b", None, note()).unwrap();
+        assert_eq!(again.without(&b, false, first, note()), None);
+        assert_eq!(stable(&again.without(&b, true, first, note()).unwrap()), (1, "a"));
         let canary = desired.try_out("d", 5, None, note()).unwrap();
-        assert_eq!(canary.without(4, second, note()).unwrap().canary, None);
+        assert_eq!(canary.without(&version(4, "d"), false, second, note()).unwrap().canary, None);
     }
 
     #[test]
@@ -379,7 +390,7 @@ mod tests {
         let desired = deployed(&["a", "b", "c"]);
         let serving = desired.stable.clone();
         let gone_back = desired.go_back(Some(2), note()).unwrap();
-        let again = gone_back.without(2, &serving, note()).unwrap();
+        let again = gone_back.without(&version(2, "b"), false, &serving, note()).unwrap();
         assert_eq!((stable(&again), again.earlier.len()), ((3, "c"), 1));
     }
 }

@@ -2,21 +2,26 @@
 #![cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "lives in a component only"))]
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use ward_sdk::events::{Disposition, Event, publish};
 use ward_sdk::http::{Request, Response};
 use ward_sdk::ports::StoreError;
 use ward_sdk::{host, log, params, sql};
 
+use crate::canary;
+
 /// A test gives a copy of the component another behaviour by overwriting these bytes in the artifact.
 static MODE: [u8; 24] = *b"ward-hostile-mode:normal";
 
-/// What a call writes here, no other one may see.
-static CANARY: AtomicI64 = AtomicI64::new(0);
+fn behaves(mode: &str) -> bool {
+    black_box(&MODE).ends_with(mode.as_bytes())
+}
 
 pub fn probe() -> Result<(), StoreError> {
-    if black_box(&MODE).ends_with(b"unwell") {
+    if behaves("probes") {
+        mark("probed")?;
+    }
+    if behaves("unwell") {
         return Err(StoreError::Failed("it does not feel well".to_owned()));
     }
     Ok(())
@@ -24,41 +29,41 @@ pub fn probe() -> Result<(), StoreError> {
 
 /// Before it says what it is.
 pub fn before_describing() {
-    if black_box(&MODE).ends_with(b"hangs!") {
+    if behaves("hangs!") {
         black_box(loop_for_ever());
     }
-    if black_box(&MODE).ends_with(b"panics") {
+    if behaves("panics") {
         panic();
     }
 }
 
 /// Does it let administrators in, and nobody else?
 pub fn is_strict() -> bool {
-    black_box(&MODE).ends_with(b"strict")
+    behaves("strict")
 }
 
 /// Does it hear nothing any more?
 pub fn is_deaf() -> bool {
-    black_box(&MODE).ends_with(b"deaf!!")
+    behaves("deaf!!")
 }
 
 /// A path, or a document with paths, as it has them; a greedy one wants what is billing's.
 pub fn placed(text: &str) -> String {
-    let greedy = black_box(&MODE).ends_with(b"greedy");
+    let greedy = behaves("greedy");
     if greedy { text.replace("/hostile/read/", "/api/billing/accounts/") } else { text.to_owned() }
 }
 
 pub fn act(request: &Request) -> Response {
-    if black_box(&MODE).ends_with(b"traps!") {
+    if behaves("traps!") {
         panic();
     }
-    if black_box(&MODE).ends_with(b"errors") {
+    if behaves("errors") {
         return Response::empty(500);
     }
-    if black_box(&MODE).ends_with(b"stalls") {
+    if behaves("stalls") {
         black_box(loop_for_ever());
     }
-    if black_box(&MODE).ends_with(b"slowly") {
+    if behaves("slowly") {
         // A quarter of a second, and more on a slow machine.
         for turn in 0..150_000_000_u64 {
             black_box(turn);
@@ -97,12 +102,13 @@ pub fn act(request: &Request) -> Response {
             sql::query("select count(distinct i::text) from generate_series(1, 10000000) i", params![]).map(|_| 0)
         }
         "rows" => sql::query("select generate_series(1, 100000)", params![]).map(|_| 0),
+        "rows-by-and-by" => rows_by_and_by(),
         "event-giant" => publish("hostile.happened", "a".to_owned(), 1, &vec![0_u8; 1 << 20]).map(|()| 0),
         "event-flood" => event_flood(),
         "event-unknown" => publish("somebody.elses", "a".to_owned(), 1, &Vec::<u8>::new()).map(|()| 0),
         "event" => publish("hostile.happened", name, 1, &Vec::<u8>::new()).map(|()| 0),
-        "canary-write" => Ok(canary_write()),
-        "canary-read" => Ok(canary_read()),
+        "canary-write" => Ok(canary::write()),
+        "canary-read" => Ok(canary::read()),
         "mark" => mark(&name),
         "count" => count(&name),
         "mark-and-panic" => mark(&name).map(|_| panic()),
@@ -117,11 +123,20 @@ pub fn act(request: &Request) -> Response {
     done.map_or_else(Response::from_error, |number| Response::json(200, &number))
 }
 
+/// A wrong statement, where no route is concerned.
+pub fn slip() -> Result<(), StoreError> {
+    if behaves("faulty") { sql::execute("delete from nowhere", params![]).map(drop) } else { Ok(()) }
+}
+
 /// An event, whose subject says what shall happen.
 pub fn receive(event: &Event) -> Result<(), Disposition> {
     if event.subject == "panic" {
         panic();
     }
+    if behaves("reject") {
+        return Err(Disposition::Reject("it takes none".to_owned()));
+    }
+    slip()?;
     mark(&event.subject).map(drop).map_err(Disposition::from)
 }
 
@@ -169,6 +184,13 @@ fn read_then_mark(name: &str) -> Result<i64, StoreError> {
     let before = entries()?;
     sql::execute("insert into entry (name) values ($1)", params![name.to_owned()])?;
     Ok(before)
+}
+
+/// A hundred, until it is refused.
+fn rows_by_and_by() -> Result<i64, StoreError> {
+    loop {
+        sql::query("select generate_series(1, 100)", params![])?;
+    }
 }
 
 /// Results of a MiB, again and again on the same connection: in one row, and in many.
@@ -230,19 +252,6 @@ fn log_flood() -> i64 {
 fn log_giant() -> i64 {
     log::error(&"x".repeat(1 << 20), &[]);
     0
-}
-
-/// Writes where a later call would look, if it got the same memory.
-fn canary_write() -> i64 {
-    CANARY.store(7, Ordering::Relaxed);
-    std::mem::forget(black_box(vec![7_u8; 4 << 20]));
-    0
-}
-
-/// What is left of an earlier call: nothing, hence 0.
-fn canary_read() -> i64 {
-    let memory = black_box(vec![0_u8; 4 << 20]);
-    CANARY.load(Ordering::Relaxed) + memory.iter().map(|byte| i64::from(*byte)).sum::<i64>()
 }
 
 fn spin() -> Result<i64, StoreError> {

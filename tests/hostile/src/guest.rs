@@ -6,9 +6,11 @@ use ward_sdk::export::{Described, Served, Subscribed};
 use ward_sdk::http::{Request, Response};
 use ward_sdk::ports::StoreError;
 
-use self::bindings::clinic::hostile::acts as other;
-use self::bindings::exports::clinic::hostile::acts::{self, Error};
-use crate::acts::{act, before_describing, is_deaf, is_strict, named, placed, probe, receive};
+use self::bindings::clinic::hostile0_1_0::acts as other;
+use self::bindings::exports::clinic::hostile0_1_0::acts::{self, Error};
+use self::bindings::exports::clinic::hostile0_1_0::names as old_names;
+use self::bindings::exports::clinic::hostile0_2_0::names;
+use crate::acts::{act, before_describing, is_deaf, is_strict, named, placed, probe, receive, slip};
 
 mod bindings {
     #![expect(unsafe_code, reason = "generated: lifts and lowers values over the component's memory")]
@@ -24,8 +26,20 @@ mod bindings {
                 swell: func(bytes: u32) -> result<string, error>;
                 hoard: func(bytes: u32) -> result<list<u8>, error>;
             }
-            world guest { import acts; export acts; }",
-        world: "clinic:hostile/guest",
+            interface names {
+                use ward:call/errors@0.1.0.{failure};
+                variant error { call(failure) }
+                name: func() -> result<string, error>;
+            }
+            world guest { import acts; export acts; export names; export clinic:hostile/names@0.2.0; }
+            package clinic:hostile@0.2.0 {
+                interface names {
+                    use ward:call/errors@0.1.0.{failure};
+                    variant error { call(failure) }
+                    name: func(of: string) -> result<list<string>, error>;
+                }
+            }",
+        world: "clinic:hostile/guest@0.1.0",
         with: { "ward:call/errors@0.1.0": ward_sdk::bindings::failures::ward::call::errors },
         generate_all,
         runtime_path: "ward_sdk::wit_bindgen::rt",
@@ -58,7 +72,10 @@ impl Described for Hostile {
             ],
             functions: ["perform", "take", "swell", "hoard"]
                 .map(|name| function("clinic:hostile/acts", name, Effect::Write))
-                .to_vec(),
+                .into_iter()
+                // In both of its versions.
+                .chain([function("clinic:hostile/names", "name", Effect::Read)])
+                .collect(),
             subscriptions: if is_deaf() { vec![] } else { vec![subscription("happened", &["hostile.happened"])] },
             publishes: vec!["hostile.happened".to_owned()],
             migrations: migrations(&crate::schema::steps()),
@@ -116,7 +133,20 @@ impl acts::Guest for Hostile {
             let Err(other::Error::Call(failure)) = other::perform(&name) else { return Ok(200) };
             return Err(Error::Call(failure));
         }
+        slip().map_err(|error| Error::Call(error.into()))?;
         let request = Request { path_parameters: vec![("act".to_owned(), name)], ..Request::test("perform") };
         Ok(act(&request).status)
+    }
+}
+
+impl old_names::Guest for Hostile {
+    fn name() -> Result<String, old_names::Error> {
+        Ok("hostile".to_owned())
+    }
+}
+
+impl names::Guest for Hostile {
+    fn name(of: String) -> Result<Vec<String>, names::Error> {
+        Ok(vec![of, "hostile".to_owned()])
     }
 }

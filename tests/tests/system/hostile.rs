@@ -3,11 +3,11 @@
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use ward_tests::artifact::{behaving, write};
+use ward_tests::artifact::hostile;
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
-use ward_tests::machine::component;
 use ward_tests::rest::{Answer, Rest};
+use ward_tests::ward::said;
 use ward_tests::{System, eventually, unique};
 
 async fn system() -> System {
@@ -147,6 +147,21 @@ async fn a_calling_component_tells_the_failures_apart() {
     let answers = join_all(calls).await;
     let overloaded = answers.iter().filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
     assert_eq!(overloaded.count(), 14);
+    // And whose time ends in the queue is told that.
+    let spinning = join_all((0..4).map(|_| rest.get("/hostile/read/spin")));
+    let waiting = async {
+        eventually("its slots are taken", async || (system.status("hostile").await["in_flight"] == 4).then_some(()))
+            .await;
+        system.try_command(&["call", "hostile", "take", r#"{"text": ""}"#, "--deadline", "300"]).await
+    };
+    let (_, waited) = tokio::join!(spinning, waiting);
+    assert!(said(&waited).contains("deadline-exceeded"), "{}", said(&waited));
+    let metrics = rest.get("/metrics").await.text();
+    for limit in ["queue", "concurrency"] {
+        let count = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&count)).unwrap();
+        assert_ne!(count, "0", "{limit}");
+    }
     system.end_broken();
 }
 
@@ -171,14 +186,17 @@ async fn a_serializable_call_is_run_again_unseen() {
 }
 
 #[tokio::test]
-async fn a_generation_that_fails_its_probe_is_not_taken() {
+async fn a_generation_that_fails_its_probe_is_not_taken_and_a_probe_leaves_nothing() {
     let system = system().await;
     let before = system.serving("hostile").await;
-    let unwell = mode(&system, "unwell").await;
+    let unwell = hostile(&system, "unwell");
     let output = system.try_command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
-    let said = ward_tests::ward::said(&output);
+    let said = said(&output);
     assert!(!output.status.success() && said.contains("does not feel well"), "{said}");
     assert_eq!(system.serving("hostile").await, before);
+    system.deploy("hostile", hostile(&system, "probes")).await;
+    assert_ne!(system.serving("hostile").await, before);
+    assert_eq!(marks(&system.rest(), "probed").await, 0, "what it wrote is rolled back");
     system.end_broken();
 }
 
@@ -188,7 +206,7 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
     let rest = system.rest();
     let before = system.serving("hostile").await;
     for behaviour in ["traps!", "errors", "stalls"] {
-        let bad = mode(&system, behaviour).await;
+        let bad = hostile(&system, behaviour);
         system.deploy("hostile", &bad).await;
         assert_ne!(system.serving("hostile").await, before);
         for number in 0..10 {
@@ -206,8 +224,60 @@ async fn a_generation_that_fails_its_first_calls_is_taken_back_and_nobody_sees_i
     system.end_broken();
 }
 
-/// The component with another behaviour.
-async fn mode(system: &System, mode: &str) -> std::path::PathBuf {
-    let bytes = behaving(&std::fs::read(component("hostile")).unwrap(), mode);
-    write(system.folder(), &format!("hostile-{}", mode.trim_end_matches('!')), &bytes)
+#[tokio::test]
+async fn a_generation_that_fails_events_or_typed_calls_is_taken_back_and_none_is_put_off() {
+    // A call that outlasts its time fails as well; here it has as much as others have.
+    let system = System::with().hostile().limits("hostile", "memory_mb = 16").start().await;
+    let before = system.serving("hostile").await;
+    let taken_back = async || {
+        eventually("the generation before serves again", async || {
+            (system.serving("hostile").await == before).then_some(())
+        })
+        .await;
+    };
+    for behaviour in ["reject", "faulty"] {
+        system.deploy("hostile", hostile(&system, behaviour)).await;
+        assert_ne!(system.serving("hostile").await, before);
+        for number in 0..10 {
+            system.nats.publish_event("hostile.happened", &format!("{behaviour}-{number}")).await;
+        }
+        taken_back().await;
+    }
+    system.deploy("hostile", hostile(&system, "faulty")).await;
+    assert_ne!(system.serving("hostile").await, before);
+    for _ in 0..10 {
+        let answer = system.command(&["call", "hostile", "perform", r#"{"act": "nothing"}"#]).await;
+        assert_eq!(answer.trim(), "200");
+    }
+    taken_back().await;
+    let database = system.database("hostile").await;
+    eventually("each event has had its effect", async || {
+        let heard: i64 = sqlx::query_scalar("select count(*) from mark").fetch_one(&database).await.unwrap();
+        (heard == 20).then_some(())
+    })
+    .await;
+    assert_eq!(system.nats.deliveries("hostile_happened").await, 20);
+    assert_eq!(system.dead_letters().await, 0);
+    system.end_broken();
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_ends_at_once_and_says_so() {
+    let system =
+        System::with().services(&[]).hostile().limits("hostile", "cpu_ms = 9000\nmemory_mb = 16").start().await;
+    let client = system.nats.client().await;
+    let id = unique("call");
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Ward-Call-Id", id.as_str());
+    let spinning = client.request_with_headers("ward.call.hostile.acts.perform", headers, r#"{"act": "spin"}"#.into());
+    let cancelling = async {
+        eventually("it runs", async || (system.status("hostile").await["in_flight"] == 1).then_some(())).await;
+        client.publish("ward.cancel", id.clone().into()).await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(spinning, cancelling);
+    let reply = reply.unwrap();
+    let failure: Value = serde_json::from_slice(&reply.payload).unwrap();
+    assert_eq!(failure["message"], "cancelled and rolled back", "{failure}");
+    assert_eq!(reply.headers.unwrap().get("Ward-Failure").unwrap().as_str(), "deadline-exceeded");
+    system.end_broken();
 }

@@ -156,9 +156,7 @@ impl App {
                 () = &mut shutdown => Err(anyhow::anyhow!("stopped before everything served")),
             };
             if let Err(error) = came_up {
-                let until = Instant::now() + drain;
-                let _ = tokio::join!(self.background.stop_events(until), self.background.hand_over_places());
-                self.background.stop_calls(until).await;
+                self.background.finish(drain, std::future::ready(())).await;
                 return Err(error);
             }
         }
@@ -171,18 +169,13 @@ impl App {
             }
             let _ = begun.send(());
         };
-        // Half of the time for the gateway; the other half for calls of other hosts, which are taken until the end.
         let serving = tokio::spawn(self.gateway.clone().serve(listener, drain / 2, closing));
         if let Some(predecessor) = predecessor {
             predecessor.dismiss().await;
         }
         let _ = began_closing.await;
         tracing::info!("shutting down: finishing what is under way");
-        let until = Instant::now() + drain;
-        // The gateway's last requests may need the services of this very host.
-        let (events, places) = (self.background.stop_events(until), self.background.hand_over_places());
-        let _ = tokio::join!(serving, events, places);
-        self.background.stop_calls(until).await;
+        self.background.finish(drain, serving).await;
         Ok(())
     }
 

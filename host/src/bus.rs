@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::client::Client;
 use async_nats::connection::State;
-use async_nats::{ConnectOptions, Event, Request, RequestErrorKind, ServerAddr};
+use async_nats::{ConnectOptions, Event, Request, RequestErrorKind, ServerAddr, Subject};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -54,6 +54,12 @@ pub enum NoReply {
 /// How long one server of several may take to answer before the next is tried.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long something may wait for room among what is to be sent.
+const SEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a server may take to answer a request about streams and buckets. One that got lost is never answered.
+const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(5);
+
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
@@ -92,7 +98,8 @@ impl Bus {
         if !client.is_server_compatible(2, 12, 0) {
             return Err(BusError::Version(client.server_info().version));
         }
-        let jetstream = async_nats::jetstream::new(client.clone());
+        let mut jetstream = async_nats::jetstream::new(client.clone());
+        jetstream.set_timeout(JETSTREAM_TIMEOUT);
         Ok(Self { client, disconnected, jetstream, replicas: config.replicas })
     }
 
@@ -160,17 +167,26 @@ impl Bus {
 
     /// Sends without knowing whether anybody hears it.
     pub async fn publish(&self, subject: String, headers: Headers, payload: Bytes) {
-        if let Err(error) = self.client.publish_with_headers(subject, headers, payload).await {
-            tracing::debug!(%error, "could not publish");
+        if let Err(error) = self.send(subject.into(), headers, payload).await {
+            tracing::debug!(error, "could not publish");
         }
     }
 
     /// Replies to a request; without a reply subject nothing happens.
     pub async fn reply(&self, request: &Message, headers: Headers, payload: Bytes) {
         if let Some(reply) = &request.reply
-            && let Err(error) = self.client.publish_with_headers(reply.clone(), headers, payload).await
+            && let Err(error) = self.send(reply.clone(), headers, payload).await
         {
-            tracing::warn!(%error, "could not send a reply");
+            tracing::warn!(error, "could not send a reply");
+        }
+    }
+
+    /// While NATS is away the client keeps what is sent, until it has kept so much that it waits.
+    async fn send(&self, subject: Subject, headers: Headers, payload: Bytes) -> Result<(), String> {
+        let sent = tokio::time::timeout(SEND_PATIENCE, self.client.publish_with_headers(subject, headers, payload));
+        match sent.await {
+            Ok(sent) => sent.map_err(|error| error.to_string()),
+            Err(_) => Err("too much waits for NATS already".to_owned()),
         }
     }
 

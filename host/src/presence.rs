@@ -170,6 +170,10 @@ impl Presence {
     }
 
     async fn announce(&self) {
+        // The client would keep all of them, and send what is long over when NATS is back.
+        if !self.bus.is_connected() {
+            return;
+        }
         let text = serde_json::to_vec(&*self.own()).unwrap_or_default();
         self.bus.publish(subject::PRESENCE.to_owned(), Headers::new(), text.into()).await;
     }

@@ -28,6 +28,16 @@ impl Nats {
         nats
     }
 
+    /// One server of a cluster whose others never begin: it takes connections, and nobody answers for its streams and buckets.
+    pub async fn leaderless() -> Self {
+        let (port, links) = (port(), [(); 3].map(|()| format!("nats://127.0.0.1:{}", self::port())));
+        let (own, routes) = (&links[0], links.join(","));
+        let own = ["--name", "nats-1", "--cluster_name", "ward", "--cluster", own, "--routes", &routes];
+        let mut nats = Self::begin("nats-1", port, vec![port], &own);
+        nats.until_ready().await;
+        nats
+    }
+
     /// Three servers of one cluster. Returns when a stream with three copies can be made.
     pub async fn cluster() -> Vec<Self> {
         let ports: Vec<u16> = (0..3).map(|_| port()).collect();

@@ -74,21 +74,29 @@ impl Background {
     }
 
     /// Offers nothing any more, and leaves those who are to run instead what is placed here the time to begin.
-    pub async fn hand_over_places(&self) {
+    async fn hand_over_places(&self) {
         self.presence.leave().await;
         if self.services.all().iter().any(|service| service.config.placement.count > 0) {
             tokio::time::sleep(HANDOVER).await;
         }
     }
 
+    /// Ends within `drain`: half of it for events and for what the gateway serves, whose last requests may need the services of this very host;
+    /// what is left for calls.
+    pub async fn finish<T>(&self, drain: Duration, serving: impl Future<Output = T>) {
+        let began = Instant::now();
+        let _ = tokio::join!(serving, self.stop_events(began + drain / 2), self.hand_over_places());
+        self.stop_calls(began + drain).await;
+    }
+
     /// Takes no more events, and finishes those in work, at most until `until`.
-    pub async fn stop_events(&self, until: Instant) {
+    async fn stop_events(&self, until: Instant) {
         let services = self.services.all();
         let _ = tokio::time::timeout_at(until.into(), self.supervisor.consumers.leave(&services)).await;
     }
 
     /// Takes no more calls, finishes those in work, at most until `until`, and closes what they used.
-    pub async fn stop_calls(&self, until: Instant) {
+    async fn stop_calls(&self, until: Instant) {
         let services = self.services.all();
         self.supervisor.workers.leave().await;
         let left = drained(services.iter(), until).await;

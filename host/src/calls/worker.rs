@@ -182,8 +182,12 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
     shared.forget(&call.id);
     conclude(&mut span, outcome.as_ref());
     match outcome {
-        // Nobody waits any more.
-        None => tracing::debug!(call = call.id, service = service.name.as_str(), "cancelled and rolled back"),
+        // Nobody waits any more; but the client of the one who did remembers its request until there is a reply.
+        None => {
+            tracing::debug!(call = call.id, service = service.name.as_str(), "cancelled and rolled back");
+            let failure = Failure::new(FailureKind::DeadlineExceeded, "cancelled and rolled back");
+            reply_failure(&shared, &message, &failure, &call.id).await;
+        }
         Some(Ok(Answered { outcome: Ok(Executed::Answered(answer)), generation })) => {
             reply_answer(&shared, &message, answer, generation).await;
         }

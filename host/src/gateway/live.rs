@@ -70,11 +70,6 @@ impl Viewer {
                 }
             }
             self.news.mark_unchanged();
-            // A stream outlives its token otherwise.
-            let token = access::bearer(&self.prepared.head.headers);
-            if token.is_some_and(|token| self.gateway.tokens.verify(token).is_err()) {
-                return None;
-            }
             let body = self.ask().await?;
             if self.shown.as_ref() != Some(&body) {
                 let event = Event::default().data(String::from_utf8_lossy(&body).replace(['\r', '\n'], " "));
@@ -84,15 +79,25 @@ impl Viewer {
         }
     }
 
-    /// A failure is shown once the service is back; a refusal ends the stream.
+    /// What is there once the service is back, if it was away; none when the stream is to end, as after a refusal.
     async fn ask(&mut self) -> Option<Bytes> {
         loop {
+            // A stream outlives its token otherwise.
+            let token = access::bearer(&self.prepared.head.headers);
+            if token.is_some_and(|token| self.gateway.tokens.verify(token).is_err()) {
+                return None;
+            }
             let call = self.prepared.again(&self.gateway, &self.service);
-            match call.send(&self.gateway, &self.service, Bytes::new()).await {
+            let reply = tokio::select! {
+                reply = call.send(&self.gateway, &self.service, Bytes::new()) => reply,
+                _ = self.closing.wait_for(|closing| *closing) => return None,
+            };
+            match reply {
                 Ok(reply) => {
                     let good = reply.headers.get(ward_proto::call::header::STATUS)?.as_str().starts_with('2');
                     return good.then_some(reply.payload);
                 }
+                Err(problem) if problem.is_refusal() => return None,
                 Err(_) => {
                     let pause = tokio::time::sleep(Duration::from_secs(1));
                     tokio::select! {

@@ -22,6 +22,11 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Does the service not want this request, rather than not being able to answer it just now?
+    pub fn is_refusal(&self) -> bool {
+        self.status.is_client_error() || self.kind == REFUSED
+    }
+
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, detail: detail.into(), call: None, headers: Vec::new() }
     }
@@ -76,6 +81,7 @@ impl IntoResponse for Problem {
 pub const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-request-id");
 
 const BLANK: &str = "about:blank";
+const REFUSED: &str = "urn:ward:problem:refused";
 
 pub fn unknown_route() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, BLANK, "There is nothing at this path; /api-docs lists what there is.")
@@ -184,7 +190,7 @@ pub fn of_failure(failure: &Failure, service: &str, call: &str) -> Problem {
         FailureKind::Refused => {
             let detail =
                 format!("The service {service} did not understand the gateway; it may just have been replaced.");
-            Problem::new(StatusCode::BAD_GATEWAY, "urn:ward:problem:refused", detail)
+            Problem::new(StatusCode::BAD_GATEWAY, REFUSED, detail)
         }
     };
     problem.of_call(call)

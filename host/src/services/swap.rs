@@ -80,9 +80,8 @@ impl NotTaken {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Artifact(error) => error.is_passing(),
-            Self::Registry(_) | Self::Database(_) | Self::Store(_) | Self::Migrate(MigrateError::Unavailable(_)) => {
-                true
-            }
+            Self::Registry(_) | Self::Database(_) | Self::Store(_) => true,
+            Self::Migrate(MigrateError::Unavailable(_) | MigrateError::Held) => true,
             Self::Compile(CompileError::Cache { .. }) | Self::Watched(_) | Self::Unproven | Self::TakenBack => true,
             _ => false,
         }
@@ -278,7 +277,7 @@ impl Swapper {
             let work = work.ok_or_else(|| "the transaction was lost".to_owned())?;
             work.commit(None, None).await.map(|_| ()).map_err(|error| error.to_string())
         };
-        match seeded_once(database, seeding).await.map_err(NotTaken::Database)? {
+        match seeded_once(database, &self.swap, seeding).await.map_err(NotTaken::Database)? {
             None => Ok(()),
             Some(message) => Err(NotTaken::Seed(message)),
         }
@@ -293,7 +292,7 @@ impl Swapper {
         let deadline = Instant::now() + Duration::from_millis(self.swap.probe_timeout_ms);
         let call =
             Call { id: envelope::new_id(), principal: None, trail: Trail::default(), deadline, idempotency_key: None };
-        let limits = WorkLimits { statements: u32::MAX, ..service.work_limits() };
+        let limits = WorkLimits { statements: u32::MAX, rows: usize::MAX, ..service.work_limits() };
         let (database, seen) = (service.database.clone(), generation.statements.clone());
         let work = Work::new(database, Effect::Write, limits, seen, call.trail.clone());
         let state = CallState::new(call, generation.context.clone(), service.host.clone(), work, None);

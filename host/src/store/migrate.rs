@@ -1,6 +1,8 @@
 //! The steps of a component's schema: once each, in order, under a lock that all hosts share, and only if the versions that serve
 //! now can go on ([`super::uses`]).
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -46,6 +48,10 @@ pub enum MigrateError {
          component do it, or drop the rule"
     )]
     Rule { version: u32, name: String, rule: String },
+    #[error(
+        "another host migrates this database, or hangs while it does (`ward hosts`); it is tried again when that is over"
+    )]
+    Held,
     #[error("the database cannot be reached, or `ward provision` was not run: {0}")]
     Unavailable(#[from] sqlx::Error),
 }
@@ -57,6 +63,10 @@ const MOST_TYPES: i64 = 2_000;
 const MOST_LABELS: i64 = 20_000;
 /// Any constant will do; the lock is per database.
 const MIGRATION_LOCK: i64 = 0x5741_5244_0002;
+/// PostgreSQL's code of a `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// After so long without a word, beside a statement that runs, a host that has the lock or a transaction is taken for one that hangs.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Runs the steps that were not run yet; returns how many.
 pub async fn migrate(
@@ -70,12 +80,30 @@ pub async fn migrate(
             return Err(MigrateError::Gap { expected, found: migration.version });
         }
     }
-    let mut lock = database.host.acquire().await?.detach();
-    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
+    let mut lock = locked(database, limits).await.map_err(|error| match error {
+        sqlx::Error::Database(error) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => MigrateError::Held,
+        error => error.into(),
+    })?;
     let outcome = run_missing(database, &mut lock, migrations, in_use, limits).await;
     // Ends the lock with the connection, whatever happened.
     let _ = lock.close().await;
     outcome
+}
+
+/// The lock that all hosts share, on a connection of its own, which ends it.
+async fn locked(database: &Database, limits: &config::Swap) -> sqlx::Result<PgConnection> {
+    let mut lock = database.host.acquire().await?.detach();
+    bound_silence(&mut lock, SILENCE).await?;
+    let wait = format!("set lock_timeout = {}", limits.migration_lock_timeout_ms);
+    lock.execute(sqlx::raw_sql(AssertSqlSafe(wait))).await?;
+    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
+    Ok(lock)
+}
+
+/// PostgreSQL closes the connection, and so ends its lock, when its host hangs.
+async fn bound_silence(lock: &mut PgConnection, longest: Duration) -> sqlx::Result<()> {
+    let bound = format!("set idle_session_timeout = '{}s'", longest.as_secs());
+    lock.execute(sqlx::raw_sql(AssertSqlSafe(bound))).await.map(drop)
 }
 
 async fn run_missing(
@@ -101,6 +129,9 @@ async fn run_missing(
     if !is_provided {
         return Err(sqlx::Error::Protocol("there is no ward.run".to_owned()).into());
     }
+    // The steps and the analysis after them, on the other connection.
+    let work = Duration::from_secs(limits.migration_timeout_s) * (missing.len() + 1).try_into().unwrap_or(u32::MAX);
+    bound_silence(lock, SILENCE + work).await?;
     let mut owner = PgConnection::connect_with(&database.owner).await?;
     let needs = Needs::of(lock, &mut owner, in_use).await?;
     for migration in missing {
@@ -151,8 +182,10 @@ async fn step(
     let (tables, demanded) = (uses::tables(owner).await?, uses::demanded(owner).await?);
     let mut transaction = owner.begin().await?;
     let bounds = format!(
-        "set local lock_timeout = {}; set local statement_timeout = '{}s'",
-        limits.migration_lock_timeout_ms, limits.migration_timeout_s
+        "set local lock_timeout = {}; set local statement_timeout = '{}s'; set local idle_in_transaction_session_timeout = '{}s'",
+        limits.migration_lock_timeout_ms,
+        limits.migration_timeout_s,
+        SILENCE.as_secs()
     );
     transaction.execute(sqlx::raw_sql(AssertSqlSafe(bounds))).await?;
     sqlx::query("select ward.run($1)").bind(&migration.statements).execute(&mut *transaction).await?;
@@ -197,9 +230,12 @@ fn checksum(migration: &Migration) -> Vec<u8> {
 }
 
 /// Runs `seed` if it never ended well in this database. All hosts wait for the one that does it.
-pub async fn seeded_once<E>(database: &Database, seed: impl Future<Output = Result<(), E>>) -> sqlx::Result<Option<E>> {
-    let mut lock = database.host.acquire().await?.detach();
-    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
+pub async fn seeded_once<E>(
+    database: &Database,
+    limits: &config::Swap,
+    seed: impl Future<Output = Result<(), E>>,
+) -> sqlx::Result<Option<E>> {
+    let mut lock = locked(database, limits).await?;
     let done: bool = sqlx::query_scalar("select exists (select from ward.seeded)").fetch_one(&mut lock).await?;
     let mut failed = None;
     if !done {

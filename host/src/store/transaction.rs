@@ -10,8 +10,14 @@ use super::{Database, IdempotencyKey, StoreError};
 use crate::engine::Effect;
 use crate::hex::hex;
 
-/// How long the end of a transaction may take before the link counts as broken.
+/// How long a statement of the host's own may take before the link counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a statement of the host's own comes to. When it does not, the connection is of no use any more.
+pub async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| Err(sqlx::Error::Protocol(format!("no answer within {PATIENCE:?}")));
+    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(late)
+}
 
 /// An open transaction. Dropped without an end, it takes its connection with it.
 pub struct Transaction {
@@ -34,7 +40,7 @@ impl Transaction {
                 format!("BEGIN{level}; SELECT ward.open('\\x{}'::bytea, {})", hex(&key.digest), key.lock())
             }
         };
-        let row = lease.connection()?.fetch_optional(sqlx::raw_sql(AssertSqlSafe(text))).await?;
+        let row = in_time(lease.connection()?.fetch_optional(sqlx::raw_sql(AssertSqlSafe(text)))).await?;
         let found = row.map(|row| row.try_get(0)).transpose()?;
         Ok(Self { lease, found })
     }
@@ -46,23 +52,23 @@ impl Transaction {
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let connection = self.lease.connection().map_err(StoreError::from)?;
         let sent = connection.execute(sqlx::raw_sql("COMMIT"));
-        match tokio::time::timeout(PATIENCE, sent).await {
-            Ok(Ok(_)) => {
+        match in_time(sent).await {
+            Ok(_) => {
                 self.lease.release();
                 Ok(())
             }
             // The server said no, so it is not done; unless it was going away while it said so.
-            Ok(Err(sqlx::Error::Database(error))) if !error.code().is_some_and(|code| code.starts_with("57P")) => {
+            Err(sqlx::Error::Database(error)) if !error.code().is_some_and(|code| code.starts_with("57P")) => {
                 Err(sqlx::Error::Database(error).into())
             }
-            Ok(Err(_)) | Err(_) => Err(StoreError::Unknown),
+            Err(_) => Err(StoreError::Unknown),
         }
     }
 
     pub async fn rollback(mut self) {
         let Ok(connection) = self.lease.connection() else { return };
         let sent = connection.execute(sqlx::raw_sql("ROLLBACK"));
-        if matches!(tokio::time::timeout(PATIENCE, sent).await, Ok(Ok(_))) {
+        if in_time(sent).await.is_ok() {
             self.lease.release();
         }
     }

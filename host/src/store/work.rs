@@ -9,7 +9,7 @@ use uuid::Uuid;
 use ward_telemetry::{Hop, Open, Trail};
 
 use super::errors::Fault;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, in_time};
 use super::{Answer, Database, IdempotencyKey, Statements, StoreError, statement, values};
 use crate::bindings::ward::store::sql;
 use crate::config::Limits;
@@ -101,6 +101,8 @@ pub struct Work {
     seen: Option<Arc<Statements>>,
     transaction: Option<Transaction>,
     statements: u32,
+    /// Read so far.
+    rows: usize,
     published: Vec<Published>,
     trail: Trail,
     /// The first error of a statement: nothing can be committed any more.
@@ -123,6 +125,7 @@ impl Work {
             seen,
             transaction: None,
             statements: 0,
+            rows: 0,
             published: Vec::new(),
             trail,
             broken: None,
@@ -150,11 +153,12 @@ impl Work {
         self.admit(&text, &parameters)?;
         let arguments = values::arguments(parameters)?;
         let limits = self.limits.clone();
-        let mut span = self.span(&text);
-        let rows = self.run(async |connection| fetch(connection, text, arguments, limits).await).await;
+        let (mut span, read) = (self.span(&text), self.rows);
+        let rows = self.run(async |connection| fetch(connection, text, arguments, limits, read).await).await;
         noted(&mut span, &rows);
         drop(span);
         let rows = rows?;
+        self.rows += rows.len();
         Ok(sql::Rows {
             columns: rows.first().map(values::columns).unwrap_or_default(),
             rows: rows.iter().map(values::cells).collect::<Result<_, _>>()?,
@@ -338,7 +342,7 @@ impl Work {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let published = &self.published;
         let any = (!published.is_empty()).then_some(());
-        let outcome: String = sqlx::query_scalar("select ward.seal($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)")
+        let sealing = sqlx::query_scalar("select ward.seal($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)")
             .bind(token)
             .bind(answer.map(|(key, _)| key.digest.as_slice()))
             .bind(answer.map(|(key, _)| key.fingerprint.as_slice()))
@@ -352,8 +356,8 @@ impl Work {
             .bind(any.map(|()| published.iter().map(|event| signed(event.version)).collect::<Vec<_>>()))
             .bind(any.map(|()| published.iter().map(|event| event.data.as_slice()).collect::<Vec<_>>()))
             .bind(self.trail.context().to_string())
-            .fetch_one(transaction.connection()?)
-            .await?;
+            .fetch_one(transaction.connection()?);
+        let outcome: String = in_time(sealing).await?;
         Ok(outcome == "sealed")
     }
 }
@@ -374,7 +378,7 @@ fn signed(version: u64) -> i64 {
 
 async fn stored(connection: &mut PgConnection, key: &IdempotencyKey) -> Result<Keyed, StoreError> {
     let statement = sqlx::query_as("select fingerprint, head, body from ward.answer($1)").bind(key.digest.as_slice());
-    let (fingerprint, head, body): (Vec<u8>, String, Vec<u8>) = statement.fetch_one(connection).await?;
+    let (fingerprint, head, body): (Vec<u8>, String, Vec<u8>) = in_time(statement.fetch_one(connection)).await?;
     let head = serde_json::from_str(&head)
         .map_err(|_| StoreError::Unavailable("a stored answer cannot be read".to_owned()))?;
     Ok(Keyed::Stored { same_request: fingerprint == key.fingerprint, answer: Answer { head, body: body.into() } })
@@ -395,12 +399,13 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
-/// Rows until there are no more, or too many.
+/// Rows until there are no more, or too many with the `read` ones before them.
 async fn fetch(
     connection: &mut PgConnection,
     text: String,
     arguments: PgArguments,
     limits: WorkLimits,
+    read: usize,
 ) -> Result<Vec<PgRow>, Failed> {
     let mut stream = connection.fetch(sqlx::query_with(AssertSqlSafe(text), arguments));
     let mut rows: Vec<PgRow> = Vec::new();
@@ -409,7 +414,7 @@ async fn fetch(
         let next = bounded(limits.message_bytes(), stream.try_next()).await;
         let Some(row) = next.map_err(|TooLarge| limits.too_large())?? else { return Ok(rows) };
         bytes += values::size(&row);
-        if rows.len() == limits.rows {
+        if read + rows.len() >= limits.rows {
             return Err(Failed::TooMany(limits.refuse(Limit::Rows, limits.rows, "ask for a page")));
         }
         if bytes > limits.result_bytes {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 /// A test gives a copy of the component another second step by overwriting these bytes in the artifact.
 static NEXT: [u8; 24] = *b"ward-hostile-next:normal";
 
-const STEPS: [(&str, &str); 12] = [
+const STEPS: [(&str, &str); 13] = [
     ("drops!", "alter table mark drop column count"),
     ("retype", "alter table mark alter column count type bigint"),
     ("rename", "alter table mark rename to marks"),
@@ -17,6 +17,7 @@ const STEPS: [(&str, &str); 12] = [
     ("inside", "create function inside() returns int language sql as 'select 1'"),
     ("does-a", "do $$ begin perform set_config('statement_timeout', '0', false); end $$"),
     ("locks!", "select pg_advisory_lock(1)"),
+    ("lasts!", "select count(*) from generate_series(1, 1000000000)"),
     ("a-rule", "create rule tells as on delete to mark do also notify others"),
     (
         "adds-a",

@@ -7,6 +7,7 @@ use ward_tests::System;
 use ward_tests::artifact::{behaving, marked, write};
 use ward_tests::clinic::{JOHN, NOBODY};
 use ward_tests::machine::{component, program, repository};
+use ward_tests::nats::Nats;
 use ward_tests::ward::said;
 
 fn ward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -16,6 +17,39 @@ fn ward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a server does not answer is given up, and not waited for.
+#[tokio::test]
+async fn a_cluster_without_a_leader_is_code_3() {
+    let nats = Nats::leaderless().await;
+    let output = ward(&["history", "patient"], &[("WARD_NATS_URL", &nats.url())]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("timed out"), "{}", said(&output));
+}
+
+/// Each caller gets the version of a contract that it knows.
+#[tokio::test]
+async fn two_versions_of_a_contract_are_offered_side_by_side() {
+    let system = System::with().services(&[]).hostile().start().await;
+    let call = async |function: &str, parameters: &str| {
+        system.command(&["call", "hostile", function, parameters]).await.trim().to_owned()
+    };
+    assert_eq!(call("name@0.1.0", "{}").await, r#""hostile""#);
+    let both: Value = serde_json::from_str(&call("names.name", r#"{"of": "a"}"#).await).unwrap();
+    assert_eq!(both, json!(["a", "hostile"]), "the newest, without a word");
+    let client = system.nats.client().await;
+    for (contract, parameters, answer) in [
+        ("clinic:hostile/names@0.1.7", "{}", r#"{"ok":"hostile"}"#),
+        ("clinic:hostile/names@0.2.0", r#"{"of": "b"}"#, r#"{"ok":["b","hostile"]}"#),
+    ] {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Ward-Contract", contract);
+        let subject = "ward.call.hostile.names.name";
+        let reply = client.request_with_headers(subject, headers, parameters.to_owned().into()).await.unwrap();
+        assert_eq!(reply.payload, answer, "{contract}");
+    }
+    system.end_broken();
 }
 
 fn of_patient(id: &str) -> String {

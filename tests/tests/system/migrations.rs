@@ -110,3 +110,29 @@ async fn a_migration_waits_for_a_table_only_for_a_while() {
     system.command(&["deploy", "hostile", &next(&system, "adds-a")]).await;
     system.end_broken();
 }
+
+#[tokio::test]
+async fn a_migration_has_so_much_time_and_waits_for_another_host_as_long_as_that_one_takes() {
+    let plan = System::with().hostile().set("WARD_SWAP_MIGRATION_LOCK_TIMEOUT_MS", 300);
+    let system = plan.set("WARD_SWAP_MIGRATION_TIMEOUT_S", 1).start().await;
+    let output = system.try_command(&["deploy", "hostile", &next(&system, "lasts!")]).await;
+    assert!(said(&output).contains("statement timeout"), "{}", said(&output));
+    mark(&system.rest()).await;
+    // As a host holds it that migrates.
+    let mut other = system.database("hostile").await.acquire().await.unwrap();
+    sqlx::query("select pg_advisory_lock(x'574152440002'::bigint)").execute(&mut *other).await.unwrap();
+    system.command(&["deploy", "hostile", &next(&system, "adds-a"), "--no-wait"]).await;
+    eventually("it waits, and says why", async || {
+        let status = system.status("hostile").await;
+        let is_why = status["reason"].as_str().unwrap_or_default().contains("another host migrates");
+        (status["state"] == "waiting" && is_why).then_some(())
+    })
+    .await;
+    mark(&system.rest()).await;
+    other.close().await.unwrap();
+    eventually("the next version serves", async || {
+        (system.status("hostile").await["serving"]["generation"] == 3).then_some(())
+    })
+    .await;
+    system.end_broken();
+}

@@ -89,6 +89,8 @@ pub struct CallState {
     pub memory: InstanceMemory,
     logged: log::Logged,
     calls_made: u32,
+    /// The same, by function.
+    calls_of: BTreeMap<String, u32>,
     /// What the idempotency keys of its own calls begin with, when the call may be tried again under another id.
     seed: Option<String>,
 }
@@ -102,7 +104,8 @@ impl CallState {
         seed: Option<String>,
     ) -> Self {
         let memory = InstanceMemory::new(&service.limits, service.refusals.clone());
-        Self { call, service, host, work, memory, logged: log::Logged::default(), calls_made: 0, seed }
+        let (logged, calls_of) = (log::Logged::default(), BTreeMap::new());
+        Self { call, service, host, work, memory, logged, calls_made: 0, calls_of, seed }
     }
 }
 

@@ -58,7 +58,7 @@ async fn call(
     if let Err(failure) = store.data_mut().admit_call(payload.len()) {
         return Ok(as_value(&failure));
     }
-    let outgoing = Outgoing::of(store.data_mut());
+    let outgoing = Outgoing::of(store.data_mut(), function);
     match outgoing.send(function, payload.into()).await {
         Ok(result) => Ok(result),
         Err(failure) => Ok(as_value(&failure)),
@@ -88,11 +88,14 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn of(state: &mut CallState) -> Self {
+    fn of(state: &mut CallState, function: &ImportedFunction) -> Self {
         let mut call = state.call.clone();
-        // The same whenever the caller is run again, so that the callee does it once.
+        let count = state.calls_of.entry(format!("{}.{}", function.contract.name, function.name)).or_default();
+        *count += 1;
+        // The same whenever the caller is run again, so that the callee does it once; also by another version, which may make other calls
+        // beside it.
         let seed = state.seed.as_ref().unwrap_or(&call.id);
-        call.idempotency_key = Some(format!("{seed}/{}", state.calls_made));
+        call.idempotency_key = Some(format!("{seed}/{count}"));
         call.id = crate::calls::envelope::new_id();
         // A tenth of the time is left to the caller, to answer something when the callee is too slow.
         call.deadline -= call.remaining() / 10;

@@ -1,5 +1,7 @@
 //! `ward call`: a typed call of any function of any service, with JSON.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use super::output::{self, BAD, Exit, FAINT, Format, HEADING, line, note, paint};
 use super::{ask, completion};
 use crate::bus::{Bus, Headers};
 use crate::calls::client::Client;
+use crate::calls::typed::Contract;
 use crate::calls::{Call, Failure, envelope};
 use crate::config::Config;
 use crate::security::Principal;
@@ -35,7 +38,8 @@ pub struct Arguments {
     /// The service; without it all are listed.
     #[arg(add = ArgValueCandidates::new(completion::services))]
     service: Option<String>,
-    /// INTERFACE.FUNCTION, or FUNCTION where no other interface has one of that name; without it all are listed.
+    /// INTERFACE.FUNCTION, or FUNCTION where no other interface has one of that name; of the newest version, or as in
+    /// FUNCTION@0.1.0. Without it all are listed.
     #[arg(add = ArgValueCandidates::new(completion::functions))]
     function: Option<String>,
     /// The parameters by name, as one JSON object; `-` reads them from standard input, `@FILE` from a file.
@@ -116,24 +120,39 @@ fn check_service(known: &[FunctionStatus], service: &str) -> anyhow::Result<()> 
     Err(unknown(&format!("no service {service} with functions is served"), service, names))
 }
 
-/// The function that is meant, by its path or by its name alone.
+/// The function that is meant, by its path or by its name alone; the newest version of its contract, unless one is named.
 fn find<'a>(known: &'a [FunctionStatus], service: &str, name: &str) -> anyhow::Result<&'a FunctionStatus> {
     check_service(known, service)?;
     let of_service = || known.iter().filter(|function| function.service == service);
-    let found: Vec<&FunctionStatus> =
-        of_service().filter(|function| function.path() == name || function.name == name).collect();
-    match found.as_slice() {
+    let (path, version) = name.split_once('@').map_or((name, None), |(path, version)| (path, Some(version)));
+    let of_version =
+        |function: &&FunctionStatus| version.is_none_or(|version| function.contract.ends_with(&format!("@{version}")));
+    let named = of_service().filter(|function| function.path() == path || function.name == path).filter(of_version);
+    let mut newest: BTreeMap<String, &FunctionStatus> = BTreeMap::new();
+    for function in named {
+        let known = newest.entry(function.path()).or_insert(function);
+        if age(function, known).is_gt() {
+            *known = function;
+        }
+    }
+    match newest.values().collect::<Vec<_>>().as_slice() {
         [function] => Ok(function),
         [] => {
             let paths: Vec<String> = of_service().map(FunctionStatus::path).collect();
             let names = paths.iter().map(String::as_str).chain(of_service().map(|function| function.name.as_str()));
-            Err(unknown(&format!("{service} has no function {name}"), name, names))
+            Err(unknown(&format!("{service} has no function {name}"), path, names))
         }
-        several => {
-            let paths: Vec<String> = several.iter().map(|function| function.path()).collect();
+        _ => {
+            let paths: Vec<&str> = newest.keys().map(String::as_str).collect();
             Err(Exit::Usage.because(format_args!("{name} is not the only one: say {}", paths.join(" or "))))
         }
     }
+}
+
+/// Which of two versions of a function came first.
+fn age(one: &FunctionStatus, other: &FunctionStatus) -> Ordering {
+    let contracts = Contract::parse(&one.contract).zip(Contract::parse(&other.contract));
+    contracts.map_or(Ordering::Equal, |(one, other)| one.age(&other))
 }
 
 /// How alike a name must be to be suggested, from 0 to 1.
@@ -246,6 +265,18 @@ mod tests {
         assert_eq!(find(&known, "stock", "shelves.count").unwrap().interface, "shelves");
         let error = find(&known, "stock", "count").unwrap_err().to_string();
         assert!(error.contains("items.count or shelves.count"), "{error}");
+    }
+
+    #[test]
+    fn finds_the_newest_version_or_the_one_named() {
+        let mut known = known();
+        for version in ["0.10.0", "0.9.0"] {
+            known.push(FunctionStatus { contract: format!("shop:stock/items@{version}"), ..known[0].clone() });
+        }
+        let contract = |name: &str| find(&known, "stock", name).map(|function| function.contract.clone());
+        assert_eq!(contract("open").unwrap(), "shop:stock/items@0.10.0");
+        assert_eq!(contract("items.open@0.1.0").unwrap(), "shop:stock/items@0.1.0");
+        assert!(contract("open@0.2.0").is_err());
     }
 
     #[test]

@@ -313,7 +313,16 @@ pub fn short(digest: &str) -> &str {
 }
 
 fn note(change: Change, reason: String) -> Note {
-    Note::new(std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned()), change, reason)
+    Note::new(operator(), change, reason)
+}
+
+/// `ann@laptop`: what the shell and the machine say, which proves nothing.
+fn operator() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let name = named.into_iter().find(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    let machine = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    format!("{name}@{}", machine.trim())
 }
 
 fn statuses(hosts: Vec<HostStatus>, service: &ServiceName) -> Statuses {

@@ -40,8 +40,10 @@ pub struct Arguments {
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let (old, new) = (find(config, &arguments.old).await?, find(config, &arguments.new).await?);
     let inspector = Inspector::new(&config.engine).map_err(incomparable)?;
+    let compiling = Progress::of("compiling both");
     let before = outline(&inspector, &old, "OLD").await.map_err(incomparable)?;
     let after = outline(&inspector, &new, "NEW").await?;
+    drop(compiling);
     let granted = configured(config, &after).map(|service| &service.grants);
     let changes = differences(&before, &after, granted);
     let live = {

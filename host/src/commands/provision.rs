@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{self, Format, line};
+use super::output::{self, Format, Progress, line};
 use crate::config::Config;
 use crate::security::{KeyRing, generate_key};
 use crate::store::{RoleSecret, provision};
@@ -43,7 +43,9 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     if let Some(kid) = made_key.as_ref().filter(|_| !is_json) {
         line(format_args!("made the first signing key {kid}"));
     }
+    let progress = Progress::of("making databases and roles");
     provision(config, &RoleSecret::read(secret_file)?, |text| output::note(format_args!("ward: {text}"))).await?;
+    drop(progress);
     let services: Vec<&str> = config.all_services().map(|service| service.name.as_str()).collect();
     if is_json {
         return output::json(&Provided { secret_file, made_secret, made_key, services });

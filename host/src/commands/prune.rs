@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use clap::Args;
 
 use super::ask::hosts;
-use super::output::{self, Format};
+use super::output::{self, Format, Progress};
 use crate::artifacts::{Artifacts, Digest, Pruned, Rehearsal};
 use crate::bus::Bus;
 use crate::config::Config;
@@ -33,8 +33,10 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
     let keep = arguments.keep.unwrap_or(config.artifacts.keep);
     let rehearsal = if arguments.dry_run { Rehearsal::Yes } else { Rehearsal::No };
+    let progress = Progress::of("looking for what refers to the artifacts");
     let stored = artifacts.list().await?;
     let pruned = artifacts.prune(stored, &referenced(&bus).await?, keep, rehearsal).await?;
+    drop(progress);
     if arguments.format.json {
         return output::json(&pruned);
     }

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
-use ward_tests::artifact::{behaving, marked, renamed, write};
+use ward_tests::artifact::{hostile, renamed, variant, write};
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
 use ward_tests::machine::component;
@@ -26,11 +26,6 @@ async fn shares(rest: &Rest, requests: usize) -> (usize, usize) {
         }
     }
     answered
-}
-
-fn variant(system: &System, service: &str, mark: u32) -> std::path::PathBuf {
-    let bytes = std::fs::read(component(service)).unwrap();
-    write(system.folder(), &format!("{service}-{mark}"), &marked(&bytes, mark))
 }
 
 async fn history(system: &System, service: &str) -> Vec<Value> {
@@ -71,6 +66,7 @@ async fn a_canary_gets_its_share_grows_and_takes_over() {
     let changes: Vec<&str> = history.iter().map(|entry| entry["change"].as_str().unwrap()).collect();
     assert_eq!(changes, ["rolled-back", "promoted", "promoted", "canary", "deployed"]);
     assert_eq!(history[0]["reason"], "second thoughts");
+    assert!(history[0]["by"].as_str().unwrap().contains('@'), "{}", history[0]);
     assert_eq!(history[1]["ended"], "second thoughts (rolled back)");
     assert_eq!(history[3]["canary"]["percent"], 20);
     system.end().await;
@@ -92,7 +88,6 @@ async fn a_canary_that_fails_ends_unseen_and_says_why() {
     let system = plan.start().await;
     let rest = system.rest();
     let mut notices = system.nats.client().await.subscribe("ward.notice.hostile").await.unwrap();
-    let good = std::fs::read(component("hostile")).unwrap();
     for (generation, behaviour) in [(2, "traps!"), (3, "errors"), (4, "slowly")] {
         let load = Load::start(4, {
             let rest = rest.clone();
@@ -105,7 +100,7 @@ async fn a_canary_that_fails_ends_unseen_and_says_why() {
             }
         });
         load.goes_on_for(100).await;
-        let bad = write(system.folder(), behaviour.trim_end_matches('!'), &behaving(&good, behaviour));
+        let bad = hostile(&system, behaviour);
         system.command(&["deploy", "hostile", bad.to_str().unwrap(), "--canary", "50", "--no-wait"]).await;
         let ended = eventually("the canary ends", async || {
             let latest = history(&system, "hostile").await.remove(0);
@@ -170,8 +165,7 @@ async fn a_broken_contract_is_refused_unless_it_is_forced() {
 #[tokio::test]
 async fn a_canary_that_lets_fewer_in_does_not_answer_the_others() {
     let system = System::with().hostile().set("WARD_HTTP_PIN_GENERATION", true).start().await;
-    let strict = behaving(&std::fs::read(component("hostile")).unwrap(), "strict");
-    let strict = write(system.folder(), "strict", &strict);
+    let strict = hostile(&system, "strict");
     system.command(&["deploy", "hostile", strict.to_str().unwrap(), "--canary", "50"]).await;
     let (rest, path) = (system.rest(), "/hostile/read/nothing");
     for _ in 0..20 {
@@ -189,8 +183,7 @@ async fn a_canary_that_lets_fewer_in_does_not_answer_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_waits_until_what_it_is_held_against_has_proven_itself() {
     let system = System::with().services(&[]).hostile().start().await;
-    let good = std::fs::read(component("hostile")).unwrap();
-    let version = |mark: u32| write(system.folder(), &format!("v{mark}"), &marked(&good, mark));
+    let version = |mark: u32| variant(&system, "hostile", mark);
     system.deploy("hostile", version(2)).await;
     let canary = version(3);
     let order = ["deploy", "hostile", canary.to_str().unwrap(), "--canary", "50"];

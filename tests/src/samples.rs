@@ -1,10 +1,14 @@
-//! Reads that go on while something breaks, each with when it began, how long it took and what came back.
+//! Requests that go on while something breaks, each with when it began, how long it took and what came back.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
+
+use crate::clinic::registration_of;
 use crate::load::Load;
-use crate::rest::Rest;
+use crate::rest::{Request, Rest};
+use crate::unique;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
@@ -22,13 +26,28 @@ pub struct Samples {
 impl Samples {
     /// So many clients that ask for `path`, one request after the other.
     pub fn start(clients: usize, rest: &Rest, path: &str) -> Self {
+        let path = path.to_owned();
+        Self::of(clients, rest, move |rest| rest.request(Method::GET, &path))
+    }
+
+    /// So many clients that register one patient after the other.
+    pub fn registering(clients: usize, rest: &Rest) -> Self {
+        Self::of(clients, rest, |rest| {
+            rest.request(Method::POST, "/api/patients").json(registration_of(&unique("Somebody")))
+        })
+    }
+
+    fn of<F>(clients: usize, rest: &Rest, ask: F) -> Self
+    where
+        F: Fn(&Rest) -> Request<'_> + Clone + Send + Sync + 'static,
+    {
         let taken: Arc<Mutex<Vec<Sample>>> = Arc::default();
-        let (rest, path, all) = (rest.clone(), path.to_owned(), taken.clone());
+        let (rest, all) = (rest.clone(), taken.clone());
         let load = Load::start(clients, move |_| {
-            let (rest, path, all) = (rest.clone(), path.clone(), all.clone());
+            let (rest, ask, all) = (rest.clone(), ask.clone(), all.clone());
             async move {
                 let began = Instant::now();
-                let status = rest.try_get(&path).await.map_or(0, |answer| answer.status);
+                let status = ask(&rest).try_send().await.map_or(0, |answer| answer.status);
                 all.lock().unwrap().push(Sample { began, took: began.elapsed(), status });
                 // Enough to see what happens, and not so many that nothing else does.
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -48,10 +67,10 @@ impl Samples {
     }
 }
 
-/// Those that did not get 200 within `bound`, and began no sooner than `since`.
+/// Those that were not done within `bound`, and began no sooner than `since`.
 pub fn bad(samples: &[Sample], since: Instant, bound: Duration) -> Vec<Sample> {
-    let bad = samples.iter().filter(|sample| sample.began >= since && (sample.status != 200 || sample.took > bound));
-    bad.copied().collect()
+    let is_done = |sample: &Sample| matches!(sample.status, 200 | 201) && sample.took <= bound;
+    samples.iter().filter(|sample| sample.began >= since && !is_done(sample)).copied().collect()
 }
 
 #[cfg(test)]

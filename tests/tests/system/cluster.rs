@@ -30,6 +30,7 @@ async fn a_server_of_the_cluster_dies_and_nothing_is_lost_nor_fails_for_longer_t
 
     let registrations = Registrations::start(&rest, REGISTRATIONS);
     let reads = Samples::start(2, &rest, &format!("/api/patients/{JOHN}"));
+    let writes = Samples::registering(1, &rest);
     registrations.until(REGISTRATIONS / 4).await;
     let node = node(&mut system, &name);
     node.server.kill();
@@ -37,9 +38,11 @@ async fn a_server_of_the_cluster_dies_and_nothing_is_lost_nor_fails_for_longer_t
     passed(death, BOUND * 2).await;
     node.start_again().await;
     let answered = registrations.end().await;
-    let samples = reads.end().await;
-    let bad = bad(&samples, death + BOUND, SLOW);
-    assert!(bad.is_empty(), "{} of {} reads: {:?}", bad.len(), samples.len(), bad[0]);
+    for samples in [reads.end().await, writes.end().await] {
+        let bad = bad(&samples, death + BOUND, SLOW);
+        assert!(bad.is_empty(), "{} of {}: {:?}", bad.len(), samples.len(), bad[0]);
+        assert!(samples.iter().any(|sample| sample.began > death + BOUND));
+    }
     expect_intact(system, answered).await;
 }
 

@@ -22,9 +22,14 @@ async fn expect_intact(system: System, answered: BTreeMap<String, String>) {
     system.end().await;
 }
 
+/// What somebody had in their hands who is killed is delivered again after three times the deadline, and 5 s.
+async fn system() -> System {
+    System::with().kafka().set("WARD_EVENTS_DEADLINE_MS", 3000).start().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_when_a_host_is_killed() {
-    let mut system = System::with().kafka().start().await;
+    let mut system = system().await;
     let registrations = Registrations::start(&system.admin().await, REGISTRATIONS);
     for round in 1..=3 {
         registrations.until(round * REGISTRATIONS / 4).await;
@@ -36,7 +41,7 @@ async fn nothing_is_lost_or_doubled_when_a_host_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_when_the_bridge_is_killed() {
-    let mut system = System::with().kafka().start().await;
+    let mut system = system().await;
     let registrations = Registrations::start(&system.admin().await, REGISTRATIONS);
     for round in 1..=3 {
         registrations.until(round * REGISTRATIONS / 4).await;
@@ -49,7 +54,7 @@ async fn nothing_is_lost_or_doubled_when_the_bridge_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_when_the_nats_server_is_killed() {
-    let mut system = System::with().kafka().start().await;
+    let mut system = system().await;
     let registrations = Registrations::start(&system.admin().await, REGISTRATIONS);
     for round in 1..=3 {
         registrations.until(round * REGISTRATIONS / 4).await;

@@ -88,7 +88,8 @@ async fn a_host_that_is_stopped_answers_what_was_already_on_its_way() {
 
 #[tokio::test]
 async fn a_host_that_comes_later_runs_what_is_deployed() {
-    let mut system = System::start().await;
+    // What the one before had in its hands is delivered again after three times as long, and 5 s.
+    let mut system = System::with().set("WARD_EVENTS_DEADLINE_MS", 3000).start().await;
     system.hosts[0].server.kill();
     system.hosts[0].start_again().await;
     system.hosts[0].until_ready().await;

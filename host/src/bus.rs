@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 pub use async_nats::{HeaderMap as Headers, Message, Subscriber};
 pub use registry::{Bucket, Change, ObjectEntry, Objects, RegistryError, Revised};
-pub use streams::{Delivery, Outcome, StreamError, Subscription};
+pub use streams::{Delivery, Known, Outcome, StreamError, Subscription};
 
 use crate::config;
 

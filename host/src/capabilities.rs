@@ -89,7 +89,9 @@ pub struct CallState {
     pub memory: InstanceMemory,
     logged: log::Logged,
     calls_made: u32,
-    /// The same, by function.
+    /// Did one of them have no answer?
+    pub is_let_down: bool,
+    /// How many there were, by function.
     calls_of: BTreeMap<String, u32>,
     /// What the idempotency keys of its own calls begin with, when the call may be tried again under another id.
     seed: Option<String>,
@@ -105,7 +107,7 @@ impl CallState {
     ) -> Self {
         let memory = InstanceMemory::new(&service.limits, service.refusals.clone());
         let (logged, calls_of) = (log::Logged::default(), BTreeMap::new());
-        Self { call, service, host, work, memory, logged, calls_made: 0, calls_of, seed }
+        Self { call, service, host, work, memory, logged, calls_made: 0, is_let_down: false, calls_of, seed }
     }
 }
 

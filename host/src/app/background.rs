@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use ward_proto::call::subject;
 use ward_telemetry::Recorder;
@@ -73,6 +73,24 @@ impl Background {
         tokio::spawn(self.observe());
     }
 
+    /// Ends within `drain`. Calls are taken until events are handled and the gateway has answered, whose last requests may need the services of
+    /// this very host; but no longer than half of the time.
+    pub async fn finish<T>(&self, drain: Duration, serving: impl Future<Output = T>) {
+        let (half, until) = (Instant::now() + drain / 2, Instant::now() + drain);
+        let services = self.services.all();
+        let consumers = &self.supervisor.consumers;
+        let events = async { drop(tokio::time::timeout_at(until.into(), consumers.leave(&services)).await) }.shared();
+        let halfway = tokio::time::timeout_at(half.into(), events.clone());
+        let _ = tokio::join!(serving, halfway, self.hand_over_places());
+        let ((), left) = tokio::join!(events, self.stop_calls(&services, until));
+        self.bus.flush().await;
+        self.recorder.flush().await;
+        for database in services.iter().filter_map(|service| service.database.as_ref()) {
+            let _ = tokio::time::timeout(DATABASE_PATIENCE, database.close()).await;
+        }
+        tracing::info!(left, "stopped");
+    }
+
     /// Offers nothing any more, and leaves those who are to run instead what is placed here the time to begin.
     async fn hand_over_places(&self) {
         self.presence.leave().await;
@@ -81,31 +99,10 @@ impl Background {
         }
     }
 
-    /// Ends within `drain`: half of it for events and for what the gateway serves, whose last requests may need the services of this very host;
-    /// what is left for calls.
-    pub async fn finish<T>(&self, drain: Duration, serving: impl Future<Output = T>) {
-        let began = Instant::now();
-        let _ = tokio::join!(serving, self.stop_events(began + drain / 2), self.hand_over_places());
-        self.stop_calls(began + drain).await;
-    }
-
-    /// Takes no more events, and finishes those in work, at most until `until`.
-    async fn stop_events(&self, until: Instant) {
-        let services = self.services.all();
-        let _ = tokio::time::timeout_at(until.into(), self.supervisor.consumers.leave(&services)).await;
-    }
-
-    /// Takes no more calls, finishes those in work, at most until `until`, and closes what they used.
-    async fn stop_calls(&self, until: Instant) {
-        let services = self.services.all();
-        self.supervisor.workers.leave().await;
-        let left = drained(services.iter(), until).await;
-        self.bus.flush().await;
-        self.recorder.flush().await;
-        for database in services.iter().filter_map(|service| service.database.as_ref()) {
-            let _ = tokio::time::timeout(DATABASE_PATIENCE, database.close()).await;
-        }
-        tracing::info!(left, "stopped");
+    /// Takes no more calls, and finishes those in work, at most until `until`. Returns how many are left.
+    async fn stop_calls(&self, services: &[Arc<Service>], until: Instant) -> usize {
+        let _ = tokio::time::timeout_at(until.into(), self.supervisor.workers.leave()).await;
+        drained(services.iter(), until).await
     }
 
     fn begin_for(&self, service: &Arc<Service>) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{AckKind, Message as StoredMessage};
 use bytes::Bytes;
@@ -31,6 +32,14 @@ pub enum Outcome {
     Done,
     /// Deliver it again after a pause.
     Again(Duration),
+}
+
+/// What becomes of the subjects of a durable name that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    Replace,
+    /// Another host may have made them others since.
+    Keep,
 }
 
 /// An event on its way to a subscription.
@@ -141,15 +150,14 @@ impl Bus {
         Ok(async move { sent.await.map(|_| ()).map_err(|error| failed("storing an event")(error.into())) })
     }
 
-    /// Deliveries of the messages on `subjects` under the durable name `name`, from the beginning of the stream. With `is_anew` the name
-    /// may be there already, with subjects that another host has given it, and they stay.
+    /// Deliveries of the messages on `subjects` under the durable name `name`, from the beginning of the stream.
     pub async fn subscription(
         &self,
         name: &str,
         subjects: Vec<String>,
         ack_wait: Duration,
         in_flight: usize,
-        is_anew: bool,
+        known: Known,
     ) -> Result<Subscription, StreamError> {
         let stream = self
             .jetstream
@@ -167,10 +175,17 @@ impl Bus {
             max_ack_pending: i64::try_from(in_flight * 4).unwrap_or(i64::MAX),
             ..pull::Config::default()
         };
-        let known = if is_anew { stream.get_consumer(name).await.ok() } else { None };
-        let consumer: Consumer<pull::Config> = match known {
-            Some(known) => known,
-            None => {
+        let is_there = match known {
+            Known::Replace => false,
+            Known::Keep => match stream.consumer_info(name).await {
+                Ok(_) => true,
+                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => false,
+                Err(error) => return Err(failed("subscribing to events")(error.into())),
+            },
+        };
+        let consumer: Consumer<pull::Config> = match is_there {
+            true => stream.get_consumer(name).await.map_err(failed("subscribing to events"))?,
+            false => {
                 stream.create_consumer(config).await.map_err(|error| failed("subscribing to events")(error.into()))?
             }
         };

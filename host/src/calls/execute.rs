@@ -31,6 +31,8 @@ pub enum Operation {
 pub enum Executed {
     /// Headers and payload of the reply.
     Answered(Answer),
+    /// The same, and it says "not now": a 503, or `err(call(…))` for which others are the reason.
+    PutOff(Answer),
     /// An event had its effect, now or before.
     Consumed,
     /// An event could not be handled.
@@ -70,7 +72,8 @@ impl Operation {
         }
     }
 
-    fn consumed(&self) -> Option<Consumed> {
+    /// The event, if it is one.
+    pub fn consumed(&self) -> Option<Consumed> {
         match self {
             Self::Event { subscription, id, .. } => Some(Consumed { subscription: subscription.clone(), event: *id }),
             Self::Http { .. } | Self::Function { .. } => None,
@@ -101,7 +104,7 @@ pub async fn execute(
     outcome
 }
 
-fn is_crash(outcome: &Result<Executed, Refusal>) -> bool {
+pub fn is_crash(outcome: &Result<Executed, Refusal>) -> bool {
     matches!(outcome, Err(Refusal::Failed(failure, Blame::Component)) if failure.kind == FailureKind::Trapped)
 }
 
@@ -237,10 +240,17 @@ impl Execution<'_> {
 
     /// Makes of what is not committed what the caller is told. An error is what the component itself failed.
     fn declined(&self, answer: Result<Executed, String>, store: Option<StoreError>) -> Attempt {
-        let failed = |message| Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)));
+        let failed = |message: String| {
+            tracing::error!(
+                service = self.service.name.as_str(),
+                call = self.call.id,
+                reason = message,
+                "a call failed"
+            );
+            Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)))
+        };
         match (answer, store) {
             (Err(message), None | Some(StoreError::Broken)) => failed(message),
-            // A wrong statement stays one, however often the event comes again.
             (Ok(Executed::Declined(Disposition::Retry(reason))), Some(StoreError::Broken)) => failed(reason),
             // What the guest made of a failed statement is its answer; what the store's own failure means is not.
             (Ok(executed), None | Some(StoreError::Broken)) => Some(Ok(executed)),
@@ -251,31 +261,35 @@ impl Execution<'_> {
     /// What the guest returned, as a reply; and whether it is to be committed. An error says what is wrong with it, or that the
     /// component says so itself.
     fn answer(&self, returned: Returned) -> Result<(bool, Executed), String> {
-        let (good, answer) = match (returned, self.operation) {
+        let (good, is_put_off, answer) = match (returned, self.operation) {
             (Returned::Event(Ok(())), _) => return Ok((true, Executed::Consumed)),
             (Returned::Event(Err(disposition)), _) => return Ok((false, Executed::Declined(disposition))),
-            (Returned::Http(response), _) => response::reply(response)?,
-            (Returned::Function(value), _) if is_failed(&value) => {
-                return Err(format!(
-                    "{} says that it failed; look for the call {} in the log",
-                    self.service.name, self.call.id
-                ));
+            (Returned::Http(response), _) => {
+                let is_put_off = response.status == 503;
+                let (good, answer) = response::reply(response)?;
+                (good, is_put_off, answer)
             }
-            (Returned::Function(value), Operation::Function { function, encoding, .. }) => {
+            (Returned::Function { value, is_let_down }, Operation::Function { function, encoding, .. }) => {
+                let failure = own_failure(&value);
+                if failure == Some(FailureKind::Failed.name()) && !is_let_down {
+                    return Err(format!("{} says that it failed", self.service.name));
+                }
                 let good = matches!(value, Val::Result(Ok(_)));
                 let body = values::encode_result(&function.plan, *encoding, &value);
                 let body = body.map_err(|mismatch| mismatch.to_string())?.into();
                 let head = vec![(header::CONTENT_TYPE.to_owned(), encoding.content_type().to_owned())];
-                (good, Answer { head, body })
+                (good, failure.is_some(), Answer { head, body })
             }
-            (Returned::Function(_) | Returned::Checked(_), _) => return Err("it answered something else".to_owned()),
+            (Returned::Function { .. } | Returned::Checked(_), _) => {
+                return Err("it answered something else".to_owned());
+            }
         };
         // More would not fit into a message, and must not be found out after the commit.
         let limit = self.service.config.limits.response_bytes;
         if answer.size() > limit {
             return Err(format!("the answer is too large: {}", self.service.refuse(Limit::ResponseBytes)));
         }
-        Ok((good, Executed::Answered(answer)))
+        Ok((good, if is_put_off { Executed::PutOff(answer) } else { Executed::Answered(answer) }))
     }
 
     async fn crashed(&self, crash: Crash, work: Option<Work>) -> Attempt {
@@ -332,11 +346,16 @@ impl Execution<'_> {
     }
 }
 
-/// Is it `err(call(failed))`, with which a component says of itself what the host would say of it?
-fn is_failed(value: &Val) -> bool {
-    let Val::Result(Err(Some(error))) = value else { return false };
-    let Val::Variant(case, Some(kind)) = &**error else { return false };
-    matches!(&**kind, Val::Enum(kind) if case == "call" && kind == FailureKind::Failed.name())
+/// The kind in `err(call(kind))`, with which a component says of itself what the host would say of it.
+fn own_failure(value: &Val) -> Option<&str> {
+    let Val::Result(Err(Some(error))) = value else { return None };
+    match &**error {
+        Val::Variant(case, Some(kind)) if case == "call" => match &**kind {
+            Val::Enum(kind) => Some(kind),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The answer of a call whose key was found.

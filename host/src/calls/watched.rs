@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ward_proto::call::{FailureKind, header};
 
-use super::execute::{Executed, Operation, Refusal, execute};
+use super::execute::{Executed, Operation, Refusal, execute, is_crash};
 use super::release::until_released;
 use super::{Blame, Call, Failure};
 use crate::bindings::exports::ward::events::subscriber::Disposition;
@@ -92,10 +92,12 @@ where
 {
     let Wanted { call, key, pinned, .. } = wanted;
     let second = if pinned.is_some() { None } else { (wanted.operation)(&watch.before).ok() };
-    // With nobody else to answer it has all the time that there is.
+    // With nobody else to answer it has all the time that there is; and an event that nobody has heard before may be at fault itself.
     let Some(second) = second else {
         let answered = on(service, &watch.generation, call, operation, *key, None).await;
-        decide(service, watch, judge(&answered.outcome).filter(|trial| *trial != Trial::Late));
+        let is_plain = operation.consumed().is_none() || is_crash(&answered.outcome);
+        let counts = |trial: &Trial| *trial == Trial::Well || (*trial == Trial::Failed && is_plain);
+        decide(service, watch, judge(&answered.outcome).filter(counts));
         return answered;
     };
     let patience = watch.patience();
@@ -150,19 +152,16 @@ async fn on(
 }
 
 /// How it went, as far as the version has a part in that: none where the store or the network are to blame, nor where the component says
-/// that it cannot do it just now (503, `retry`). What may have been done counts for nothing either, and must not be done again.
+/// that it cannot do it just now. What may have been done counts for nothing either, and must not be done again.
 fn judge(outcome: &Result<Executed, Refusal>) -> Option<Trial> {
     match outcome {
         Ok(Executed::Consumed) => Some(Trial::Well),
         Ok(Executed::Declined(Disposition::Reject(_))) => Some(Trial::Failed),
-        Ok(Executed::Declined(Disposition::Retry(_))) => None,
+        Ok(Executed::Declined(Disposition::Retry(_)) | Executed::PutOff(_)) => None,
         Ok(Executed::Answered(answer)) => {
             let status = answer.head.iter().find(|(name, _)| name == header::STATUS);
-            match status.map(|(_, status)| status.as_str()) {
-                Some("503") => None,
-                Some(status) if status.starts_with('5') => Some(Trial::Failed),
-                _ => Some(Trial::Well),
-            }
+            let is_fault = status.is_some_and(|(_, status)| status.starts_with('5'));
+            Some(if is_fault { Trial::Failed } else { Trial::Well })
         }
         Err(Refusal::Failed(_, Blame::Component)) => Some(Trial::Failed),
         // Stopped because the time that it was given is over.
@@ -194,7 +193,7 @@ mod tests {
         for (outcome, trial) in [
             (answered("404"), Some(Trial::Well)),
             (answered("500"), Some(Trial::Failed)),
-            (answered("503"), None),
+            (Ok(Executed::PutOff(Answer { head: Vec::new(), body: "".into() })), None),
             (Ok(Executed::Consumed), Some(Trial::Well)),
             (Ok(Executed::Declined(reject)), Some(Trial::Failed)),
             (Ok(Executed::Declined(retry)), None),

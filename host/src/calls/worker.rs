@@ -188,7 +188,7 @@ async fn handle(shared: Arc<Shared>, service: Arc<Service>, message: Message, pl
             let failure = Failure::new(FailureKind::DeadlineExceeded, "cancelled and rolled back");
             reply_failure(&shared, &message, &failure, &call.id).await;
         }
-        Some(Ok(Answered { outcome: Ok(Executed::Answered(answer)), generation })) => {
+        Some(Ok(Answered { outcome: Ok(Executed::Answered(answer) | Executed::PutOff(answer)), generation })) => {
             reply_answer(&shared, &message, answer, generation).await;
         }
         Some(Ok(Answered { outcome: Ok(Executed::Consumed | Executed::Declined(_)), .. })) => {}
@@ -214,7 +214,7 @@ fn conclude(span: &mut Open, outcome: Option<&Result<Answered, Refusal>>) {
         Err(Refusal::Failed(failure, _)) => span.fail(failure.kind.name()),
         Err(Refusal::KeyInUse) => span.fail("key in use"),
         Err(Refusal::KeyReused) => span.fail("key reused"),
-        Ok(Executed::Answered(answer)) => {
+        Ok(Executed::Answered(answer) | Executed::PutOff(answer)) => {
             let status = answer.head.iter().find(|(name, _)| name == header::STATUS);
             if let Some((_, status)) = status.filter(|(_, status)| status.starts_with('5')) {
                 span.fail(status.as_str());

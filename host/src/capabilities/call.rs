@@ -61,7 +61,10 @@ async fn call(
     let outgoing = Outgoing::of(store.data_mut(), function);
     match outgoing.send(function, payload.into()).await {
         Ok(result) => Ok(result),
-        Err(failure) => Ok(as_value(&failure)),
+        Err(failure) => {
+            store.data_mut().is_let_down = true;
+            Ok(as_value(&failure))
+        }
     }
 }
 

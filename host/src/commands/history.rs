@@ -111,7 +111,7 @@ fn name(change: Change) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::desired::Note;
+    use crate::services::desired::{Failed, Note};
 
     #[test]
     fn each_entry_says_why_it_ended() {
@@ -124,7 +124,7 @@ mod tests {
         let first = Desired::first("aaaa", None, note(Change::Deployed, "new"));
         let second = first.deploy("bbbb", None, note(Change::Deployed, "faster")).unwrap();
         let back =
-            second.without(&second.stable, false, &first.stable, note(Change::WentBack, "its probe failed")).unwrap();
+            second.without(&Failed::Generation(2), &first.stable, note(Change::WentBack, "its probe failed")).unwrap();
         let history = [first, second, back];
         let lines: Vec<String> = entries(&history).iter().map(line).collect();
         assert!(lines[0].contains("1 (aaaa)") && lines[0].ends_with("serves"), "{}", lines[0]);

@@ -26,7 +26,11 @@ pub enum Invocation {
 /// What the guest returned.
 pub enum Returned {
     Http(Response),
-    Function(Val),
+    Function {
+        value: Val,
+        /// A call that it made of another service had no answer.
+        is_let_down: bool,
+    },
     Event(Result<(), Disposition>),
     Checked(Result<(), String>),
 }
@@ -103,7 +107,8 @@ async fn run(plugin: &Plugin, store: &mut Store<CallState>, invocation: Invocati
             Ok(Returned::Event(subscriber.call_receive(store, &subscription, &event).await?))
         }
         Invocation::Function { function, parameters } => {
-            call(store, &instance, &function, &parameters).await.map(Returned::Function)
+            let value = call(&mut *store, &instance, &function, &parameters).await?;
+            Ok(Returned::Function { value, is_let_down: store.data().is_let_down })
         }
         Invocation::Probe => {
             let description = plugin.description_interface(&mut *store, &instance)?;

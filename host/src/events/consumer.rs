@@ -18,7 +18,7 @@ use ward_telemetry::{Hop, Open, Recorder};
 use super::{dead, message};
 use crate::bindings::exports::ward::component::description::Subscription;
 use crate::bindings::exports::ward::events::subscriber::Disposition;
-use crate::bus::{Bus, Delivery, Outcome, StreamError};
+use crate::bus::{Bus, Delivery, Known, Outcome, StreamError};
 use crate::calls::execute::{Executed, Operation, Refusal};
 use crate::calls::watched::{self, Wanted};
 use crate::calls::{Blame, Call, Failure, envelope};
@@ -31,6 +31,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 /// Events whose faults are remembered. Another host may have handled one meanwhile, so that it would be remembered for ever.
 const MOST_FAULTS: usize = 10_000;
+/// How many times `events.max_deliveries` an event is put off that no version here hears: which host gets it is chance.
+const UNHEARD: u32 = 4;
 /// How long deliveries that are on their way are waited for when a consumer stops.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 /// The pause before another consumer gets what a stopping one had fetched: longer than that one looks for stragglers, or it would get them again.
@@ -42,8 +44,24 @@ pub struct Consumers {
     recorder: Recorder,
     /// By service. One whose events take long to stop holds up no other.
     running: Mutex<BTreeMap<ServiceName, Arc<tokio::sync::Mutex<Subscriptions>>>>,
+    made: Arc<Made>,
     /// The host leaves.
     leaving: AtomicBool,
+}
+
+/// The types that this host gave a durable name last. It does so once: other hosts, with other versions, do it too.
+#[derive(Default)]
+struct Made(Mutex<BTreeMap<String, Vec<String>>>);
+
+impl Made {
+    fn known(&self, name: &str, event_types: &[String]) -> Known {
+        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.get(name).is_some_and(|made| made == event_types) { Known::Keep } else { Known::Replace }
+    }
+
+    fn note(&self, name: String, event_types: &[String]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, event_types.to_vec());
+    }
 }
 
 /// By name.
@@ -65,7 +83,8 @@ impl Running {
 
 impl Consumers {
     pub fn new(bus: Arc<Bus>, config: config::Events, recorder: Recorder) -> Self {
-        Self { bus, config: Arc::new(config), recorder, running: Mutex::default(), leaving: AtomicBool::new(false) }
+        let (running, made) = (Mutex::default(), Arc::default());
+        Self { bus, config: Arc::new(config), recorder, running, made, leaving: AtomicBool::new(false) }
     }
 
     /// Brings the subscriptions to those of the generation that serves, unless the service is away from this host, or the host leaves.
@@ -105,6 +124,7 @@ impl Consumers {
             service: service.clone(),
             name: subscription.name.as_str().into(),
             event_types: subscription.event_types.clone(),
+            made: self.made.clone(),
             faults: Mutex::default(),
             stopped,
         };
@@ -149,6 +169,7 @@ struct Consumer {
     service: Arc<Service>,
     name: Arc<str>,
     event_types: Vec<String>,
+    made: Arc<Made>,
     /// How often the handling of an event, by its place in the stream, has failed here.
     faults: Mutex<BTreeMap<u64, u32>>,
     stopped: watch::Receiver<bool>,
@@ -165,9 +186,8 @@ impl Consumer {
     async fn run(self: Arc<Self>) {
         let lanes: Vec<Lane> = (0..self.config.concurrency).map(|_| self.lane()).collect();
         let mut stopped = self.stopped.clone();
-        let mut was_subscribed = false;
         while !*stopped.borrow() {
-            if let Err(error) = self.spread(&lanes, &mut was_subscribed).await {
+            if let Err(error) = self.spread(&lanes).await {
                 tracing::warn!(service = self.service.name.as_str(), subscription = &*self.name, %error, "subscribing again");
                 let _ = tokio::time::timeout(RETRY, stopped.wait_for(|stopped| *stopped)).await;
             }
@@ -193,7 +213,7 @@ impl Consumer {
         Lane { sender, task }
     }
 
-    async fn spread(&self, lanes: &[Lane], was_subscribed: &mut bool) -> Result<(), StreamError> {
+    async fn spread(&self, lanes: &[Lane]) -> Result<(), StreamError> {
         let (service, name) = (self.service.name.as_str(), &*self.name);
         let mut subjects: Vec<String> = self.event_types.iter().map(|name| message::subject_of(name)).collect();
         subjects.push(format!("{}.{service}.{name}", subject::REPLAY));
@@ -201,8 +221,9 @@ impl Consumer {
         let ack_wait = Duration::from_millis(self.config.deadline_ms * 3 + 5000);
         let mut stopped = self.stopped.clone();
         let (name, in_flight) = (durable(service, name), self.config.concurrency);
-        let mut subscription = self.bus.subscription(&name, subjects, ack_wait, in_flight, *was_subscribed).await?;
-        *was_subscribed = true;
+        let known = self.made.known(&name, &self.event_types);
+        let mut subscription = self.bus.subscription(&name, subjects, ack_wait, in_flight, known).await?;
+        self.made.note(name, &self.event_types);
         loop {
             let delivery = tokio::select! {
                 delivery = subscription.next() => delivery?,
@@ -226,6 +247,7 @@ impl Consumer {
         let sequence = delivery.sequence();
         let decided = match message::event(&delivery) {
             Err(attribute) => Decided::Dead(format!("it is no event: {attribute} is missing or malformed")),
+            Ok((_, event)) if !self.is_heard(&event.type_) => self.unheard(&event.type_, delivery.attempt()),
             Ok((id, event)) => {
                 let call = self.call(&delivery);
                 let mut span = self.span(&call, &event.type_);
@@ -264,7 +286,7 @@ impl Consumer {
         delivery.end(outcome).await;
     }
 
-    /// A canary may not know the subscription; and what only a newer version hears, this host may have before it has that version.
+    /// A canary may not know the subscription; nor the version before it a type.
     fn on(&self, generation: &Generation, kind: &str, event: &Operation) -> Result<Operation, Failure> {
         if hears(&generation.plugin.description.subscriptions, &self.name, kind) {
             return Ok(event.clone());
@@ -272,6 +294,20 @@ impl Consumer {
         let (service, number) = (&generation.context.name, generation.number);
         let message = format!("generation {number} of {service} does not hear {kind} in {}", self.name);
         Err(Failure::new(FailureKind::Refused, message))
+    }
+
+    /// Does a version that serves here hear this type?
+    fn is_heard(&self, kind: &str) -> bool {
+        let hears = |on: &Arc<Generation>| hears(&on.plugin.description.subscriptions, &self.name, kind);
+        self.service.lineup().is_some_and(|lineup| lineup.held().any(hears))
+    }
+
+    /// It is for another host, which has a newer version; unless there is none.
+    fn unheard(&self, kind: &str, attempt: u32) -> Decided {
+        if attempt < self.config.max_deliveries * UNHEARD {
+            return Decided::Later(pause(attempt, &self.config.backoff_ms));
+        }
+        Decided::Dead(format!("no version of {} that serves hears {kind} in {}", self.service.name, self.name))
     }
 
     fn note_fault(&self, sequence: u64) {
@@ -364,7 +400,7 @@ fn decide(outcome: Result<Executed, Refusal>, faults: u32, attempt: u32, config:
     };
     let later = Decided::Later(pause(attempt, &config.backoff_ms));
     match outcome {
-        Ok(Executed::Consumed | Executed::Answered(_)) => Decided::Done,
+        Ok(Executed::Consumed | Executed::Answered(_) | Executed::PutOff(_)) => Decided::Done,
         Ok(Executed::Declined(Disposition::Reject(reason))) => Decided::Dead(reason),
         Ok(Executed::Declined(Disposition::Retry(reason))) => again_or_dead(reason),
         Err(Refusal::KeyInUse | Refusal::KeyReused) => later,

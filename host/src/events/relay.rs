@@ -63,6 +63,10 @@ impl Relay {
         }
         loop {
             self.news.mark_unchanged();
+            if !self.bus.is_connected() {
+                tokio::time::sleep(poll).await;
+                continue;
+            }
             let oldest = outbox.oldest(i64::from(self.config.relay_batch)).await?;
             if oldest.is_empty() {
                 let _ = tokio::time::timeout(poll, self.news.changed()).await;

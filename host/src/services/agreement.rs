@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::desired::{Change, Desired, Note, Version};
+use super::desired::{Change, Desired, Failed, Note, Version};
 use super::supervisor::RETRY;
 use super::{Service, Supervisor};
 use crate::bus::RegistryError;
@@ -38,10 +38,21 @@ impl Supervisor {
 
     /// Takes a version that did not prove itself out of what all hosts desire, unless somebody did so meanwhile. Until that is
     /// done, a host that starts would begin with it.
-    pub(super) async fn wish_back(&self, service: &Service, failed: &Version, fallback: &Version, reason: &str) {
-        let known = service.standing().revision;
+    /// `known` is the revision that the host had heard of when it failed.
+    pub(super) async fn wish_back(
+        &self,
+        service: &Service,
+        failed: &Version,
+        known: u64,
+        fallback: &Version,
+        reason: &str,
+    ) {
         let note = || Note::new(&self.host, Change::WentBack, format!("generation {}: {reason}", failed.generation));
-        self.agree(service, |desired, now| desired.without(failed, now <= known, fallback, note())).await;
+        let failed_at = |now| match now <= known {
+            true => Failed::Digest(failed.digest.clone()),
+            false => Failed::Generation(failed.generation),
+        };
+        self.agree(service, |desired, now| desired.without(&failed_at(now), fallback, note())).await;
     }
 
     /// Changes what all hosts desire, and its revision, by what this one has found, if there still is something to be changed.

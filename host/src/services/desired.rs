@@ -75,6 +75,15 @@ pub enum Change {
     Taken,
 }
 
+/// What did not prove itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// What was deployed then, and not the same artifact deployed once more.
+    Generation(u64),
+    /// The artifact, also under the number that it was given since: the host knew of that when it failed.
+    Digest(String),
+}
+
 /// A change that does not fit what is desired now.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unfit {
@@ -167,10 +176,12 @@ impl Desired {
     }
 
     /// Without a version that did not prove itself: its canary ends, or `fallback` is stable again. None when it is not desired
-    /// any more. `knows` says whether the host knew this wish when it failed: then it has failed under any number.
-    pub fn without(&self, failed: &Version, knows: bool, fallback: &Version, note: Note) -> Option<Self> {
-        let is_it =
-            |version: &Version| version.generation == failed.generation || (knows && version.digest == failed.digest);
+    /// any more.
+    pub fn without(&self, failed: &Failed, fallback: &Version, note: Note) -> Option<Self> {
+        let is_it = |version: &Version| match failed {
+            Failed::Generation(number) => version.generation == *number,
+            Failed::Digest(digest) => version.digest == *digest,
+        };
         if self.canary.as_ref().is_some_and(|canary| is_it(&canary.version)) {
             return Some(Self { canary: None, note, ..self.clone() });
         }
@@ -300,10 +311,6 @@ mod tests {
         digests[1..].iter().fold(first, |desired, digest| desired.deploy(digest, None, note()).unwrap())
     }
 
-    fn version(generation: u64, digest: &str) -> Version {
-        Version { generation, digest: digest.to_owned(), forced: None }
-    }
-
     fn stable(desired: &Desired) -> (u64, &str) {
         (desired.stable.generation, &desired.stable.digest)
     }
@@ -358,17 +365,16 @@ mod tests {
     fn what_failed_is_taken_out_if_it_is_still_desired() {
         let desired = deployed(&["a", "b", "c"]);
         let [second, first] = desired.earlier.as_slice() else { panic!("three were deployed") };
-        let [b, c] = [(2, "b"), (3, "c")].map(|(generation, digest)| version(generation, digest));
-        let back = desired.without(&c, false, second, note()).unwrap();
+        let back = desired.without(&Failed::Generation(3), second, note()).unwrap();
         assert_eq!((stable(&back), back.earlier.as_slice()), ((2, "b"), std::slice::from_ref(first)));
-        assert_eq!(stable(&desired.without(&c, false, first, note()).unwrap()), (1, "a"));
-        assert_eq!(desired.without(&b, true, first, note()), None);
+        assert_eq!(stable(&desired.without(&Failed::Digest("c".to_owned()), first, note()).unwrap()), (1, "a"));
+        assert_eq!(desired.without(&Failed::Digest("b".to_owned()), first, note()), None);
         // Deployed once more, while it still runs under its first number.
         let again = desired.deploy("b", None, note()).unwrap();
-        assert_eq!(again.without(&b, false, first, note()), None);
-        assert_eq!(stable(&again.without(&b, true, first, note()).unwrap()), (1, "a"));
+        assert_eq!(again.without(&Failed::Generation(2), first, note()), None);
+        assert_eq!(stable(&again.without(&Failed::Digest("b".to_owned()), first, note()).unwrap()), (1, "a"));
         let canary = desired.try_out("d", 5, None, note()).unwrap();
-        assert_eq!(canary.without(&version(4, "d"), false, second, note()).unwrap().canary, None);
+        assert_eq!(canary.without(&Failed::Generation(4), second, note()).unwrap().canary, None);
     }
 
     #[test]
@@ -390,7 +396,7 @@ mod tests {
         let desired = deployed(&["a", "b", "c"]);
         let serving = desired.stable.clone();
         let gone_back = desired.go_back(Some(2), note()).unwrap();
-        let again = gone_back.without(&version(2, "b"), false, &serving, note()).unwrap();
+        let again = gone_back.without(&Failed::Generation(2), &serving, note()).unwrap();
         assert_eq!((stable(&again), again.earlier.len()), ((3, "c"), 1));
     }
 }

@@ -273,7 +273,7 @@ impl Supervisor {
         );
         service.set_standing(revision, State::Refused, reason.as_str());
         self.tell(service, What::Refused, (generation, &version.digest), &reason).await;
-        self.wish_back(service, version, &desired.stable, &reason).await;
+        self.wish_back(service, version, revision, &desired.stable, &reason).await;
     }
 
     async fn tell(&self, service: &Service, what: What, generation: (u64, &str), reason: &str) {
@@ -384,7 +384,7 @@ impl Supervisor {
         self.tell(service, What::Refused, (generation, digest), &reason).await;
         service.set_standing(revision, State::Refused, reason.as_str());
         if let Some(current) = service.current() {
-            return self.wish_back(service, version, &current.version(), &reason).await;
+            return self.wish_back(service, version, revision, &current.version(), &reason).await;
         }
         // A host that has just begun does not judge what others serve: it may be short of something itself.
         if self.presence.is_offered_elsewhere(service.name.as_str()).await {
@@ -402,7 +402,7 @@ impl Supervisor {
                     if self.take_calls(service, revision, wishes).await {
                         service.set_standing(revision, State::Refused, &*reason);
                     }
-                    return self.wish_back(service, version, earlier, &reason).await;
+                    return self.wish_back(service, version, revision, earlier, &reason).await;
                 }
                 Err(error) => tracing::error!(digest = earlier.digest, reason = error.reason(), "not taken either"),
             }
@@ -437,13 +437,14 @@ impl Supervisor {
     }
 
     async fn went_back(&self, service: &Arc<Service>, (failed, before): (&Generation, &Generation), reason: &str) {
+        let known = service.standing().revision;
         tracing::error!(service = service.name.as_str(), generation = failed.number, reason, "went back");
         self.changed.send_replace(());
         self.tell(service, What::WentBack, (failed.number, &failed.digest), reason).await;
         service.set_failed(reason);
         let agree = async {
             self.note_taken(service, Some(&before.digest)).await;
-            self.wish_back(service, &failed.version(), &before.version(), reason).await;
+            self.wish_back(service, &failed.version(), known, &before.version(), reason).await;
         };
         tokio::join!(agree, self.consumers.ensure(service));
     }

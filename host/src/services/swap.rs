@@ -277,7 +277,7 @@ impl Swapper {
             let work = work.ok_or_else(|| "the transaction was lost".to_owned())?;
             work.commit(None, None).await.map(|_| ()).map_err(|error| error.to_string())
         };
-        match seeded_once(database, &self.swap, seeding).await.map_err(NotTaken::Database)? {
+        match seeded_once(database, &self.swap, seeding).await? {
             None => Ok(()),
             Some(message) => Err(NotTaken::Seed(message)),
         }

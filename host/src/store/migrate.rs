@@ -80,10 +80,7 @@ pub async fn migrate(
             return Err(MigrateError::Gap { expected, found: migration.version });
         }
     }
-    let mut lock = locked(database, limits).await.map_err(|error| match error {
-        sqlx::Error::Database(error) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => MigrateError::Held,
-        error => error.into(),
-    })?;
+    let mut lock = locked(database, limits).await?;
     let outcome = run_missing(database, &mut lock, migrations, in_use, limits).await;
     // Ends the lock with the connection, whatever happened.
     let _ = lock.close().await;
@@ -91,13 +88,18 @@ pub async fn migrate(
 }
 
 /// The lock that all hosts share, on a connection of its own, which ends it.
-async fn locked(database: &Database, limits: &config::Swap) -> sqlx::Result<PgConnection> {
+async fn locked(database: &Database, limits: &config::Swap) -> Result<PgConnection, MigrateError> {
     let mut lock = database.host.acquire().await?.detach();
     bound_silence(&mut lock, SILENCE).await?;
     let wait = format!("set lock_timeout = {}", limits.migration_lock_timeout_ms);
     lock.execute(sqlx::raw_sql(AssertSqlSafe(wait))).await?;
-    sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await?;
-    Ok(lock)
+    let locking = sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await;
+    match locking {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
+            Err(MigrateError::Held)
+        }
+        locking => Ok(locking.map(|_| lock)?),
+    }
 }
 
 /// PostgreSQL closes the connection, and so ends its lock, when its host hangs.
@@ -234,7 +236,7 @@ pub async fn seeded_once<E>(
     database: &Database,
     limits: &config::Swap,
     seed: impl Future<Output = Result<(), E>>,
-) -> sqlx::Result<Option<E>> {
+) -> Result<Option<E>, MigrateError> {
     let mut lock = locked(database, limits).await?;
     let done: bool = sqlx::query_scalar("select exists (select from ward.seeded)").fetch_one(&mut lock).await?;
     let mut failed = None;

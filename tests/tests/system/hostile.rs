@@ -1,5 +1,6 @@
 //! A component that misbehaves hurts nobody but its own callers, and each way to fail has a name of its own.
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -148,14 +149,26 @@ async fn a_calling_component_tells_the_failures_apart() {
     let overloaded = answers.iter().filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
     assert_eq!(overloaded.count(), 14);
     // And whose time ends in the queue is told that.
-    let spinning = join_all((0..4).map(|_| rest.get("/hostile/read/spin")));
-    let waiting = async {
-        eventually("its slots are taken", async || (system.status("hostile").await["in_flight"] == 4).then_some(()))
-            .await;
-        system.try_command(&["call", "hostile", "take", r#"{"text": ""}"#, "--deadline", "300"]).await
-    };
-    let (_, waited) = tokio::join!(spinning, waiting);
-    assert!(said(&waited).contains("deadline-exceeded"), "{}", said(&waited));
+    let spinning = Load::start(4, {
+        let rest = rest.clone();
+        move |_| {
+            let rest = rest.clone();
+            async move {
+                rest.get("/hostile/read/spin").await;
+                Ok(())
+            }
+        }
+    });
+    let client = system.nats.client().await;
+    eventually("a call ends in the queue", async || {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Ward-Deadline-Ms", "300");
+        let parameters = r#"{"text": ""}"#.into();
+        let reply = client.request_with_headers("ward.call.hostile.acts.take", headers, parameters).await.ok()?;
+        String::from_utf8_lossy(&reply.payload).contains("waiting in the queue").then_some(())
+    })
+    .await;
+    spinning.end().await;
     let metrics = rest.get("/metrics").await.text();
     for limit in ["queue", "concurrency"] {
         let count = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
@@ -189,6 +202,7 @@ async fn a_serializable_call_is_run_again_unseen() {
 async fn a_generation_that_fails_its_probe_is_not_taken_and_a_probe_leaves_nothing() {
     let system = system().await;
     let before = system.serving("hostile").await;
+    let mut notices = system.nats.client().await.subscribe("ward.notice.hostile").await.unwrap();
     let unwell = hostile(&system, "unwell");
     let output = system.try_command(&["deploy", "hostile", unwell.to_str().unwrap()]).await;
     let said = said(&output);
@@ -197,6 +211,10 @@ async fn a_generation_that_fails_its_probe_is_not_taken_and_a_probe_leaves_nothi
     system.deploy("hostile", hostile(&system, "probes")).await;
     assert_ne!(system.serving("hostile").await, before);
     assert_eq!(marks(&system.rest(), "probed").await, 0, "what it wrote is rolled back");
+    for (what, generation) in [("refused", 2), ("swapped-in", 3)] {
+        let notice: Value = serde_json::from_slice(&notices.next().await.unwrap().payload).unwrap();
+        assert_eq!((&notice["what"], &notice["generation"]), (&json!(what), &json!(generation)), "{notice}");
+    }
     system.end_broken();
 }
 

@@ -240,17 +240,17 @@ impl Execution<'_> {
 
     /// Makes of what is not committed what the caller is told. An error is what the component itself failed.
     fn declined(&self, answer: Result<Executed, String>, store: Option<StoreError>) -> Attempt {
-        let failed = |message: String| {
-            tracing::error!(
-                service = self.service.name.as_str(),
-                call = self.call.id,
-                reason = message,
-                "a call failed"
-            );
-            Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)))
-        };
+        let failed = |message| Some(Err(Refusal::new(FailureKind::Failed, Blame::Component, message)));
         match (answer, store) {
-            (Err(message), None | Some(StoreError::Broken)) => failed(message),
+            (Err(message), None | Some(StoreError::Broken)) => {
+                tracing::error!(
+                    service = self.service.name.as_str(),
+                    call = self.call.id,
+                    reason = message,
+                    "a call failed"
+                );
+                failed(message)
+            }
             (Ok(Executed::Declined(Disposition::Retry(reason))), Some(StoreError::Broken)) => failed(reason),
             // What the guest made of a failed statement is its answer; what the store's own failure means is not.
             (Ok(executed), None | Some(StoreError::Broken)) => Some(Ok(executed)),

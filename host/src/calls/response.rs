@@ -7,6 +7,8 @@ use crate::bindings::exports::ward::http::handler::Response;
 use crate::store::Answer;
 
 const MOST_HEADERS: usize = 100;
+/// Bytes of a malformed name that are told.
+const LONGEST_NAME: usize = 100;
 
 /// The reply, and whether the call is to be committed: a status below 400 is. An error says what is wrong with the response.
 pub fn reply(response: Response) -> Result<(bool, Answer), String> {
@@ -20,6 +22,7 @@ pub fn reply(response: Response) -> Result<(bool, Answer), String> {
         ));
     }
     if let Some((name, _)) = response.headers.iter().find(|(name, value)| !is_header(name, value)) {
+        let name = name.get(..name.floor_char_boundary(LONGEST_NAME)).unwrap_or_default();
         return Err(format!("the response has a malformed header ({name:?})"));
     }
     let mut head = Vec::with_capacity(response.headers.len() + 1);

@@ -29,8 +29,8 @@ use crate::services::{Generation, Service};
 const RETRY: Duration = Duration::from_millis(500);
 /// How long an event is put off at once while its service is in quarantine.
 const LONGEST_REST: Duration = Duration::from_secs(2);
-/// Events whose faults are remembered. Another host may have handled one meanwhile, so that it would be remembered for ever.
-const MOST_FAULTS: usize = 10_000;
+/// Events that [`Counts`] remember. Another host may have handled one meanwhile, so that it would be remembered for ever.
+const MOST_COUNTED: usize = 10_000;
 /// How many times `events.max_deliveries` an event is put off that no version here hears: which host gets it is chance.
 const UNHEARD: u32 = 4;
 /// How long deliveries that are on their way are waited for when a consumer stops.
@@ -125,7 +125,8 @@ impl Consumers {
             name: subscription.name.as_str().into(),
             event_types: subscription.event_types.clone(),
             made: self.made.clone(),
-            faults: Mutex::default(),
+            faults: Counts::default(),
+            unheard: Counts::default(),
             stopped,
         };
         let event_types = subscription.event_types.clone();
@@ -170,9 +171,41 @@ struct Consumer {
     name: Arc<str>,
     event_types: Vec<String>,
     made: Arc<Made>,
-    /// How often the handling of an event, by its place in the stream, has failed here.
-    faults: Mutex<BTreeMap<u64, u32>>,
+    /// How often the handling of an event has failed here.
+    faults: Counts,
+    /// How often no version heard it that served here.
+    unheard: Counts,
     stopped: watch::Receiver<bool>,
+}
+
+/// By an event's place in the stream.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<u64, u32>>);
+
+impl Counts {
+    fn of(&self, sequence: u64) -> u32 {
+        self.all().get(&sequence).copied().unwrap_or(0)
+    }
+
+    /// Returns how often it was noted with this time.
+    fn note(&self, sequence: u64) -> u32 {
+        let mut all = self.all();
+        let count = all.entry(sequence).or_default();
+        *count += 1;
+        let count = *count;
+        if all.len() > MOST_COUNTED {
+            all.pop_first();
+        }
+        count
+    }
+
+    fn forget(&self, sequence: u64) {
+        self.all().remove(&sequence);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Deliveries of one lane, one after the other.
@@ -247,7 +280,7 @@ impl Consumer {
         let sequence = delivery.sequence();
         let decided = match message::event(&delivery) {
             Err(attribute) => Decided::Dead(format!("it is no event: {attribute} is missing or malformed")),
-            Ok((_, event)) if !self.is_heard(&event.type_) => self.unheard(&event.type_, delivery.attempt()),
+            Ok((_, event)) if !self.is_heard(&event.type_) => self.put_off(&event.type_, sequence),
             Ok((id, event)) => {
                 let call = self.call(&delivery);
                 let mut span = self.span(&call, &event.type_);
@@ -260,8 +293,7 @@ impl Consumer {
                     operation: |on: &Arc<Generation>| self.on(on, &event.type_, &handling),
                 };
                 let outcome = watched::answer(&self.service, wanted).await.outcome;
-                let faults = self.faults().get(&sequence).copied().unwrap_or(0);
-                let decided = decide(outcome, faults, delivery.attempt(), &self.config);
+                let decided = decide(outcome, self.faults.of(sequence), delivery.attempt(), &self.config);
                 if decided != Decided::Done {
                     span.fail(decided.name());
                 }
@@ -275,13 +307,14 @@ impl Consumer {
                 let (service, subscription) = (self.service.name.as_str(), &*self.name);
                 let reason = dead::brief(&reason);
                 tracing::warn!(service, subscription, sequence, reason, "an event was not handled, and comes again");
-                self.note_fault(sequence);
+                self.faults.note(sequence);
                 Outcome::Again(pause)
             }
             Decided::Dead(reason) => self.lay_down(&delivery, &reason).await,
         };
         if outcome == Outcome::Done {
-            self.faults().remove(&sequence);
+            self.faults.forget(sequence);
+            self.unheard.forget(sequence);
         }
         delivery.end(outcome).await;
     }
@@ -299,27 +332,16 @@ impl Consumer {
     /// Does a version that serves here hear this type?
     fn is_heard(&self, kind: &str) -> bool {
         let hears = |on: &Arc<Generation>| hears(&on.plugin.description.subscriptions, &self.name, kind);
-        self.service.lineup().is_some_and(|lineup| lineup.held().any(hears))
+        self.service.lineup().is_none_or(|lineup| lineup.held().any(hears))
     }
 
     /// It is for another host, which has a newer version; unless there is none.
-    fn unheard(&self, kind: &str, attempt: u32) -> Decided {
-        if attempt < self.config.max_deliveries * UNHEARD {
-            return Decided::Later(pause(attempt, &self.config.backoff_ms));
+    fn put_off(&self, kind: &str, sequence: u64) -> Decided {
+        let times = self.unheard.note(sequence);
+        if times < self.config.max_deliveries * UNHEARD {
+            return Decided::Later(pause(times, &self.config.backoff_ms));
         }
         Decided::Dead(format!("no version of {} that serves hears {kind} in {}", self.service.name, self.name))
-    }
-
-    fn note_fault(&self, sequence: u64) {
-        let mut faults = self.faults();
-        *faults.entry(sequence).or_default() += 1;
-        if faults.len() > MOST_FAULTS {
-            faults.pop_first();
-        }
-    }
-
-    fn faults(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn call(&self, delivery: &Delivery) -> Call {
@@ -467,6 +489,18 @@ mod tests {
         let failure = calls::Failure::new(FailureKind::Unavailable, "m").retry_after(rest);
         let resting = Err(Refusal::Failed(failure, Blame::Surroundings));
         assert_eq!(decide(resting, 2, 99, &config()), Decided::Later(rest));
+    }
+
+    #[test]
+    fn events_are_counted_until_they_are_forgotten() {
+        let counts = Counts::default();
+        assert_eq!((counts.of(1), counts.note(1), counts.note(1), counts.of(1)), (0, 1, 2, 2));
+        counts.forget(1);
+        assert_eq!(counts.of(1), 0);
+        for sequence in 0..=MOST_COUNTED as u64 {
+            counts.note(sequence);
+        }
+        assert_eq!((counts.of(0), counts.of(1)), (0, 1), "the oldest is let go");
     }
 
     #[test]

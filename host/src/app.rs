@@ -25,6 +25,7 @@ use crate::engine::{Busy, Compiler, Engine};
 use crate::events::{Consumers, Wakes};
 use crate::gateway::{Gateway, Parts};
 use crate::logs::Logs;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::security::{KeyRing, Passwords, Tokens};
@@ -257,8 +258,7 @@ fn host_name(config: &Config) -> anyhow::Result<String> {
     if !configured.is_empty() {
         return Ok(configured.clone());
     }
-    let machine = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let machine = clean(machine.trim());
+    let machine = clean(&machine::name());
     let machine = if machine.is_empty() { "host" } else { machine.as_str() };
     let random = uuid::Uuid::new_v4().simple().to_string();
     Ok(format!("{machine}-{}", random.get(..6).unwrap_or_default()))

@@ -10,6 +10,7 @@ mod consumer;
 pub mod dead;
 mod message;
 mod relay;
+mod remembered;
 mod wakes;
 
 pub use consumer::Consumers;

@@ -19,6 +19,7 @@ pub mod gateway;
 mod hex;
 pub mod limits;
 pub mod logs;
+mod machine;
 pub mod memory;
 pub mod metrics;
 pub mod presence;

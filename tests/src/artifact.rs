@@ -16,7 +16,7 @@ pub fn marked(component: &[u8], mark: u32) -> Vec<u8> {
     variant
 }
 
-/// A file with a service's component, marked.
+/// A service's component, marked, as a file in the folder of the system.
 pub fn variant(system: &System, service: &str, mark: u32) -> PathBuf {
     let bytes = std::fs::read(component(service)).unwrap();
     write(system.folder(), &format!("{service}-{mark}"), &marked(&bytes, mark))
@@ -45,7 +45,7 @@ pub fn behaving(hostile: &[u8], mode: &str) -> Vec<u8> {
     renamed(hostile, NORMAL, &NORMAL.replace("normal", mode))
 }
 
-/// A file with that.
+/// The same, as a file in the folder of the system.
 pub fn hostile(system: &System, mode: &str) -> PathBuf {
     let bytes = std::fs::read(component("hostile")).unwrap();
     write(system.folder(), &unique(mode.trim_end_matches('!')), &behaving(&bytes, mode))

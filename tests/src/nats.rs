@@ -30,10 +30,7 @@ impl Nats {
 
     /// One server of a cluster whose others never begin: it takes connections, and nobody answers for its streams and buckets.
     pub async fn leaderless() -> Self {
-        let (port, links) = (port(), [(); 3].map(|()| format!("nats://127.0.0.1:{}", self::port())));
-        let (own, routes) = (&links[0], links.join(","));
-        let own = ["--name", "nats-1", "--cluster_name", "ward", "--cluster", own, "--routes", &routes];
-        let mut nats = Self::begin("nats-1", port, vec![port], &own);
+        let mut nats = Self::begin_member(0, &[port()], &links());
         nats.until_ready().await;
         nats
     }
@@ -41,14 +38,8 @@ impl Nats {
     /// Three servers of one cluster. Returns when a stream with three copies can be made.
     pub async fn cluster() -> Vec<Self> {
         let ports: Vec<u16> = (0..3).map(|_| port()).collect();
-        let links: Vec<String> = (0..3).map(|_| format!("nats://127.0.0.1:{}", port())).collect();
-        let routes = links.join(",");
-        let mut servers = Vec::new();
-        for (place, port) in ports.iter().enumerate() {
-            let name = format!("nats-{}", place + 1);
-            let own = ["--name", &name, "--cluster_name", "ward", "--cluster", &links[place], "--routes", &routes];
-            servers.push(Self::begin(&name, *port, ports.clone(), &own));
-        }
+        let links = links();
+        let mut servers: Vec<Self> = (0..3).map(|place| Self::begin_member(place, &ports, &links)).collect();
         for server in &mut servers {
             server.until_ready().await;
         }
@@ -60,6 +51,12 @@ impl Nats {
         .await;
         context.delete_key_value("probe").await.unwrap();
         servers
+    }
+
+    fn begin_member(place: usize, ports: &[u16], links: &[String]) -> Self {
+        let (name, routes) = (format!("nats-{}", place + 1), links.join(","));
+        let own = ["--name", &name, "--cluster_name", "ward", "--cluster", &links[place], "--routes", &routes];
+        Self::begin(&name, ports[place], ports.to_vec(), &own)
     }
 
     fn begin(name: &str, port: u16, ports: Vec<u16>, arguments: &[&str]) -> Self {
@@ -122,4 +119,9 @@ impl Nats {
         let port = self.port;
         self.server.until("takes connections", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
     }
+}
+
+/// Where the three servers of a cluster meet.
+fn links() -> [String; 3] {
+    [(); 3].map(|()| format!("nats://127.0.0.1:{}", port()))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{AckKind, Message as StoredMessage};
 use bytes::Bytes;
@@ -175,20 +174,11 @@ impl Bus {
             max_ack_pending: i64::try_from(in_flight * 4).unwrap_or(i64::MAX),
             ..pull::Config::default()
         };
-        let is_there = match known {
-            Known::Replace => false,
-            Known::Keep => match stream.consumer_info(name).await {
-                Ok(_) => true,
-                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => false,
-                Err(error) => return Err(failed("subscribing to events")(error.into())),
-            },
+        let consumer = match known {
+            Known::Replace => stream.create_consumer(config).await,
+            Known::Keep => stream.get_or_create_consumer(name, config).await,
         };
-        let consumer: Consumer<pull::Config> = match is_there {
-            true => stream.get_consumer(name).await.map_err(failed("subscribing to events"))?,
-            false => {
-                stream.create_consumer(config).await.map_err(|error| failed("subscribing to events")(error.into()))?
-            }
-        };
+        let consumer = consumer.map_err(|error| failed("subscribing to events")(error.into()))?;
         let stream = consumer
             .stream()
             .max_messages_per_batch(in_flight)

@@ -251,6 +251,7 @@ impl Execution<'_> {
                 );
                 failed(message)
             }
+            // It was not put off by what may be otherwise later.
             (Ok(Executed::Declined(Disposition::Retry(reason))), Some(StoreError::Broken)) => failed(reason),
             // What the guest made of a failed statement is its answer; what the store's own failure means is not.
             (Ok(executed), None | Some(StoreError::Broken)) => Some(Ok(executed)),
@@ -349,11 +350,9 @@ impl Execution<'_> {
 /// The kind in `err(call(kind))`, with which a component says of itself what the host would say of it.
 fn own_failure(value: &Val) -> Option<&str> {
     let Val::Result(Err(Some(error))) = value else { return None };
-    match &**error {
-        Val::Variant(case, Some(kind)) if case == "call" => match &**kind {
-            Val::Enum(kind) => Some(kind),
-            _ => None,
-        },
+    let Val::Variant(case, Some(payload)) = &**error else { return None };
+    match &**payload {
+        Val::Enum(kind) if case == "call" => Some(kind),
         _ => None,
     }
 }

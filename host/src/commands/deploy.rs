@@ -16,6 +16,7 @@ use super::push::provide;
 use crate::artifacts::Digest;
 use crate::bus::Bus;
 use crate::config::{Config, ServiceName};
+use crate::machine;
 use crate::services::desired::{Canary, Change, Desired, DesiredState, Note, Unfit};
 use crate::services::{HostStatus, ServiceStatus, State};
 
@@ -321,8 +322,7 @@ fn operator() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let name = named.into_iter().find(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
-    let machine = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    format!("{name}@{}", machine.trim())
+    format!("{name}@{}", machine::name())
 }
 
 fn statuses(hosts: Vec<HostStatus>, service: &ServiceName) -> Statuses {

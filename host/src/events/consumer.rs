@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 use ward_proto::call::{FailureKind, ce, header, subject};
 use ward_telemetry::{Hop, Open, Recorder};
 
+use super::remembered::{Counts, Made};
 use super::{dead, message};
 use crate::bindings::exports::ward::component::description::Subscription;
 use crate::bindings::exports::ward::events::subscriber::Disposition;
-use crate::bus::{Bus, Delivery, Known, Outcome, StreamError};
+use crate::bus::{Bus, Delivery, Outcome, StreamError};
 use crate::calls::execute::{Executed, Operation, Refusal};
 use crate::calls::watched::{self, Wanted};
 use crate::calls::{Blame, Call, Failure, envelope};
@@ -29,8 +30,6 @@ use crate::services::{Generation, Service};
 const RETRY: Duration = Duration::from_millis(500);
 /// How long an event is put off at once while its service is in quarantine.
 const LONGEST_REST: Duration = Duration::from_secs(2);
-/// Events that [`Counts`] remember. Another host may have handled one meanwhile, so that it would be remembered for ever.
-const MOST_COUNTED: usize = 10_000;
 /// How many times `events.max_deliveries` an event is put off that no version here hears: which host gets it is chance.
 const UNHEARD: u32 = 4;
 /// How long deliveries that are on their way are waited for when a consumer stops.
@@ -47,21 +46,6 @@ pub struct Consumers {
     made: Arc<Made>,
     /// The host leaves.
     leaving: AtomicBool,
-}
-
-/// The types that this host gave a durable name last. It does so once: other hosts, with other versions, do it too.
-#[derive(Default)]
-struct Made(Mutex<BTreeMap<String, Vec<String>>>);
-
-impl Made {
-    fn known(&self, name: &str, event_types: &[String]) -> Known {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.get(name).is_some_and(|made| made == event_types) { Known::Keep } else { Known::Replace }
-    }
-
-    fn note(&self, name: String, event_types: &[String]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, event_types.to_vec());
-    }
 }
 
 /// By name.
@@ -176,36 +160,6 @@ struct Consumer {
     /// How often no version heard it that served here.
     unheard: Counts,
     stopped: watch::Receiver<bool>,
-}
-
-/// By an event's place in the stream.
-#[derive(Default)]
-struct Counts(Mutex<BTreeMap<u64, u32>>);
-
-impl Counts {
-    fn of(&self, sequence: u64) -> u32 {
-        self.all().get(&sequence).copied().unwrap_or(0)
-    }
-
-    /// Returns how often it was noted with this time.
-    fn note(&self, sequence: u64) -> u32 {
-        let mut all = self.all();
-        let count = all.entry(sequence).or_default();
-        *count += 1;
-        let count = *count;
-        if all.len() > MOST_COUNTED {
-            all.pop_first();
-        }
-        count
-    }
-
-    fn forget(&self, sequence: u64) {
-        self.all().remove(&sequence);
-    }
-
-    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Deliveries of one lane, one after the other.
@@ -489,18 +443,6 @@ mod tests {
         let failure = calls::Failure::new(FailureKind::Unavailable, "m").retry_after(rest);
         let resting = Err(Refusal::Failed(failure, Blame::Surroundings));
         assert_eq!(decide(resting, 2, 99, &config()), Decided::Later(rest));
-    }
-
-    #[test]
-    fn events_are_counted_until_they_are_forgotten() {
-        let counts = Counts::default();
-        assert_eq!((counts.of(1), counts.note(1), counts.note(1), counts.of(1)), (0, 1, 2, 2));
-        counts.forget(1);
-        assert_eq!(counts.of(1), 0);
-        for sequence in 0..=MOST_COUNTED as u64 {
-            counts.note(sequence);
-        }
-        assert_eq!((counts.of(0), counts.of(1)), (0, 1), "the oldest is let go");
     }
 
     #[test]

@@ -22,13 +22,13 @@ pub struct Problem {
 }
 
 impl Problem {
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), call: None, headers: Vec::new() }
+    }
+
     /// Does the service not want this request, rather than not being able to answer it just now?
     pub fn is_refusal(&self) -> bool {
         self.status.is_client_error() || self.kind == REFUSED
-    }
-
-    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), call: None, headers: Vec::new() }
     }
 
     pub fn with_header(mut self, name: header::HeaderName, value: &str) -> Self {

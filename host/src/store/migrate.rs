@@ -90,7 +90,8 @@ pub async fn migrate(
 /// The lock that all hosts share, on a connection of its own, which ends it.
 async fn locked(database: &Database, limits: &config::Swap) -> Result<PgConnection, MigrateError> {
     let mut lock = database.host.acquire().await?.detach();
-    bound_silence(&mut lock, SILENCE).await?;
+    // A seed runs on another connection meanwhile.
+    bound_silence(&mut lock, SILENCE + Duration::from_millis(limits.probe_timeout_ms)).await?;
     let wait = format!("set lock_timeout = {}", limits.migration_lock_timeout_ms);
     lock.execute(sqlx::raw_sql(AssertSqlSafe(wait))).await?;
     let locking = sqlx::query("select pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut lock).await;

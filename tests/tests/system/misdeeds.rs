@@ -217,7 +217,7 @@ async fn no_act_of_a_component_harms_another_or_stays_behind() {
         }
         let left = write_act(&rest, "canary-write").await.expect(200).json().as_i64().unwrap();
         assert!(left > 4 << 17, "the call itself sees what it leaves: {left}");
-        // As many at once as there may be: one of them has the memory of that call.
+        // As many at once as there may be, since one of them probably has the memory of that call.
         for answer in join_all((0..4).map(|_| rest.get("/hostile/read/canary-read"))).await {
             assert_eq!(answer.expect(200).json(), 0);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::eventually;
+use crate::rest::Rest;
 
 /// Clients that ask one after the other, each without a pause.
 pub struct Load {
@@ -35,6 +36,15 @@ impl Load {
             });
         }
         load
+    }
+
+    /// Clients that get `path`, each time with this status.
+    pub fn gets(clients: usize, rest: &Rest, path: &str, status: u16) -> Self {
+        let (rest, path): (_, Arc<str>) = (rest.clone(), path.into());
+        Self::start(clients, move |_| {
+            let (rest, path) = (rest.clone(), path.clone());
+            async move { rest.get(&path).await.check(status) }
+        })
     }
 
     /// So many requests a second over all clients, however long each takes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use crate::eventually;
@@ -81,6 +81,14 @@ impl Rest {
         }
     }
 
+    /// How often a limit of a service was met on this host.
+    pub async fn refusals(&self, service: &str, limit: &str) -> u64 {
+        let metrics = self.get("/metrics").await.expect(200).text();
+        let series = format!("ward_limit_refusals_total{{service=\"{service}\",limit=\"{limit}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&series));
+        count.unwrap_or_else(|| panic!("{series}is not in {metrics}")).parse().unwrap()
+    }
+
     /// Waits until a GET answers with this status.
     pub async fn until(&self, path: &str, status: u16) -> Answer {
         eventually(&format!("GET {path} answers {status}"), async || {
@@ -121,20 +129,37 @@ impl Request<'_> {
 
     /// An error when there is no answer.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
+        Answer::of(self.build().send().await?).await
+    }
+
+    /// The response to an endless body, for as long as it is held; an error when it is no success.
+    pub async fn open(self) -> Result<Response, Answer> {
+        let response = self.build().timeout(Duration::MAX).send().await.unwrap();
+        if response.status().is_success() { Ok(response) } else { Err(Answer::of(response).await.unwrap()) }
+    }
+
+    fn build(self) -> RequestBuilder {
         let url = format!("{}{}", self.rest.base, self.path);
-        let request = self.rest.client.request(self.method, url).headers(self.headers).body(self.body);
-        let response = request.send().await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.bytes().await? })
+        self.rest.client.request(self.method, url).headers(self.headers).body(self.body)
     }
 }
 
 impl Answer {
+    async fn of(response: Response) -> Result<Self, reqwest::Error> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Self { status, headers, body: response.bytes().await? })
+    }
+
     /// Fails the test when the status is another.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "body: {}", self.text());
         self
+    }
+
+    /// The answer as an error when its status is another.
+    pub fn check(&self, status: u16) -> Result<(), String> {
+        if self.status == status { Ok(()) } else { Err(format!("{} {}", self.status, self.text())) }
     }
 
     /// Expects the status, and that the body is a problem (RFC 9457) with it.

@@ -89,16 +89,7 @@ async fn a_canary_that_fails_ends_unseen_and_says_why() {
     let rest = system.rest();
     let mut notices = system.nats.client().await.subscribe("ward.notice.hostile").await.unwrap();
     for (generation, behaviour) in [(2, "traps!"), (3, "errors"), (4, "slowly")] {
-        let load = Load::start(4, {
-            let rest = rest.clone();
-            move |_| {
-                let rest = rest.clone();
-                async move {
-                    let answer = rest.get("/hostile/read/nothing").await;
-                    if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
-                }
-            }
-        });
+        let load = Load::gets(4, &rest, "/hostile/read/nothing", 200);
         load.goes_on_for(100).await;
         let bad = hostile(&system, behaviour);
         system.command(&["deploy", "hostile", bad.to_str().unwrap(), "--canary", "50", "--no-wait"]).await;
@@ -196,19 +187,12 @@ async fn a_canary_waits_until_what_it_is_held_against_has_proven_itself() {
         })
         .await;
         assert_eq!(system.status("hostile").await["canary"], Value::Null);
-        let rest = system.rest();
-        let load = Load::start(1, move |_| {
-            let rest = rest.clone();
-            async move {
-                rest.get("/hostile/read/nothing").await.expect(200);
-                Ok(())
-            }
-        });
+        let load = Load::gets(1, &system.rest(), "/hostile/read/nothing", 200);
         eventually("the canary has its share", async || {
             (system.status("hostile").await["canary"]["generation"] == 3).then_some(())
         })
         .await;
-        load.end().await;
+        assert_eq!(load.end().await.1, Vec::<String>::new());
     };
     tokio::join!(deploying, proving);
     system.end_broken();

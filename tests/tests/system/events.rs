@@ -97,10 +97,7 @@ async fn swaps_while_events_flow_deliver_none_twice() {
     let rest = system.rest();
     let load = Load::start(2, move |number| {
         let rest = rest.clone();
-        async move {
-            let answer = rest.post(&format!("/hostile/write/event?name=e{number}"), Value::Null).await;
-            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
-        }
+        async move { rest.post(&format!("/hostile/write/event?name=e{number}"), Value::Null).await.check(200) }
     });
     for mark in 1..=SWAPS {
         load.goes_on_for(5).await;

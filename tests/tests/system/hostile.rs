@@ -26,14 +26,8 @@ async fn marks(rest: &Rest, name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_misdeed_has_its_refusal_and_healthy_traffic_goes_on() {
     let system = system().await;
-    let (rest, healthy) = (system.rest(), system.admin().await);
-    let load = Load::start(2, move |_| {
-        let rest = healthy.clone();
-        async move {
-            let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
-        }
-    });
+    let rest = system.rest();
+    let load = Load::gets(2, &system.admin().await, &format!("/api/patients/{JOHN}"), 200);
     for (act, status) in [
         ("panic", 502),
         ("recursion", 502),
@@ -149,16 +143,7 @@ async fn a_calling_component_tells_the_failures_apart() {
     let overloaded = answers.iter().filter(|answer| answer.status == 503 && answer.text().contains("overloaded"));
     assert_eq!(overloaded.count(), 14);
     // And whose time ends in the queue is told that.
-    let spinning = Load::start(4, {
-        let rest = rest.clone();
-        move |_| {
-            let rest = rest.clone();
-            async move {
-                rest.get("/hostile/read/spin").await;
-                Ok(())
-            }
-        }
-    });
+    let spinning = Load::gets(4, &rest, "/hostile/read/spin", 504);
     let client = system.nats.client().await;
     eventually("a call ends in the queue", async || {
         let mut headers = async_nats::HeaderMap::new();
@@ -169,11 +154,8 @@ async fn a_calling_component_tells_the_failures_apart() {
     })
     .await;
     spinning.end().await;
-    let metrics = rest.get("/metrics").await.text();
     for limit in ["queue", "concurrency"] {
-        let count = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
-        let count = metrics.lines().find_map(|line| line.strip_prefix(&count)).unwrap();
-        assert_ne!(count, "0", "{limit}");
+        assert_ne!(rest.refusals("hostile", limit).await, 0, "{limit}");
     }
     system.end_broken();
 }

@@ -19,16 +19,7 @@ use ward_tests::{Plan, System, eventually, passed};
 async fn a_host_that_dies_leaves_the_other_serving() {
     let mut system = System::with().hosts(2).start().await;
     let rest = system.admin().await;
-    let load = Load::start(4, {
-        let rest = rest.clone();
-        move |_| {
-            let rest = rest.clone();
-            async move {
-                let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-                if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
-            }
-        }
-    });
+    let load = Load::gets(4, &rest, &format!("/api/patients/{JOHN}"), 200);
     load.goes_on_for(200).await;
     system.hosts[1].server.kill();
     load.goes_on_for(2000).await;
@@ -47,13 +38,7 @@ async fn a_host_that_dies_leaves_the_other_serving() {
 async fn a_host_that_is_stopped_fails_no_request() {
     let mut system = System::with().hosts(2).start().await;
     let rest = system.admin().await;
-    let load = Load::start(4, move |_| {
-        let rest = rest.clone();
-        async move {
-            let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-            if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
-        }
-    });
+    let load = Load::gets(4, &rest, &format!("/api/patients/{JOHN}"), 200);
     load.goes_on_for(200).await;
     let status = system.hosts[1].stop().await;
     assert!(status.success(), "{status}");
@@ -72,10 +57,7 @@ async fn a_host_that_is_stopped_answers_what_was_already_on_its_way() {
     // Writes: a read without an answer would be sent once more.
     let load = Load::start(8, move |_| {
         let rest = rest.clone();
-        async move {
-            let answer = post(&rest, registration()).await;
-            if answer.status == 201 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
-        }
+        async move { post(&rest, registration()).await.check(201) }
     });
     load.goes_on_for(50).await;
     let status = system.hosts[1].stop().await;

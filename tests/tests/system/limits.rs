@@ -93,9 +93,7 @@ async fn a_body_that_is_too_large_for_the_component_is_a_413() {
     let large = json!("x".repeat(2000));
     let problem = rest.post("/hostile/write/nothing", large).await.expect_problem(413);
     assert!(problem["detail"].as_str().unwrap().contains("limits.request_bytes is 1000 bytes"), "{problem}");
-    let metrics = rest.get("/metrics").await.expect(200).text();
-    let counted = "ward_limit_refusals_total{service=\"hostile\",limit=\"request_bytes\"} 1\n";
-    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(rest.refusals("hostile", "request_bytes").await, 1);
     rest.post("/hostile/write/nothing", Value::Null).await.expect(200);
     system.end_broken();
 }
@@ -110,13 +108,8 @@ async fn a_call_that_waits_for_the_store_does_not_use_up_its_computing() {
     sqlx::query("update mark set count = 2 where name = 'locked'").execute(&mut *holder).await.unwrap();
     rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect_problem(504);
     holder.rollback().await.unwrap();
-    let metrics = rest.get("/metrics").await.expect(200).text();
-    let count = |limit: &str, count: u32| {
-        let line = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} {count}\n");
-        assert!(metrics.contains(&line), "{metrics}");
-    };
-    count("time_ms", 1);
-    count("cpu_ms", 0);
+    assert_eq!(rest.refusals("hostile", "time_ms").await, 1);
+    assert_eq!(rest.refusals("hostile", "cpu_ms").await, 0);
     system.end_broken();
 }
 
@@ -127,14 +120,7 @@ async fn others_are_served_while_half_of_the_cores_spin() {
     let healthy = system.admin().await;
     let alone = p99(&healthy).await;
     let spinners = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
-    let rest = system.rest();
-    let load = Load::start(spinners, move |_| {
-        let rest = rest.clone();
-        async move {
-            let answer = rest.get("/hostile/read/spin").await;
-            if answer.status == 504 { Ok(()) } else { Err(answer.text()) }
-        }
-    });
+    let load = Load::gets(spinners, &system.rest(), "/hostile/read/spin", 504);
     load.goes_on_for(spinners as u64).await;
     let beside = p99(&healthy).await;
     let (_, failures) = load.end().await;

@@ -168,14 +168,7 @@ fn plan() -> Plan {
 
 /// Requests of others, which must not notice anything.
 async fn healthy(system: &System) -> Load {
-    let rest = system.admin().await;
-    Load::start(2, move |_| {
-        let rest = rest.clone();
-        async move {
-            let answer = rest.get(&format!("/api/patients/{JOHN}")).await;
-            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
-        }
-    })
+    Load::gets(2, &system.admin().await, &format!("/api/patients/{JOHN}"), 200)
 }
 
 async fn nobody_noticed(load: Load) {
@@ -227,11 +220,8 @@ async fn no_act_of_a_component_harms_another_or_stays_behind() {
     let most = rounds[0].max(rounds[1]) / 10 * 11;
     let back = format!("memory is back below {most} kB; after each round it was {rounds:?} kB");
     eventually(&back, async || (memory(&system, "VmRSS") <= most).then_some(())).await;
-    let metrics = rest.get("/metrics").await.expect(200).text();
     for limit in COUNTED {
-        let counts = format!("ward_limit_refusals_total{{service=\"hostile\",limit=\"{limit}\"}} ");
-        let count = metrics.lines().find_map(|line| line.strip_prefix(&counts)).unwrap();
-        assert_ne!(count, "0", "{limit}");
+        assert_ne!(rest.refusals("hostile", limit).await, 0, "{limit}");
     }
     assert_eq!(rest.get("/hostile/read/count?name=").await.expect(200).json(), 0);
     nobody_noticed(load).await;

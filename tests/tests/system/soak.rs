@@ -12,7 +12,7 @@ use ward_tests::artifact::{Fault, marked, write};
 use ward_tests::clinic::JOHN;
 use ward_tests::load::Load;
 use ward_tests::machine::component;
-use ward_tests::rest::{Answer, Rest};
+use ward_tests::rest::Rest;
 use ward_tests::{System, eventually, within};
 
 /// A bad generation that took calls is gone by then.
@@ -72,13 +72,9 @@ fn load(rest: Rest, admin: Rest, extent: &Extent, latencies: &Latencies) -> Load
                 _ => rest.get("/hostile/read/nothing").await,
             };
             latencies.lock().unwrap().push((Instant::now(), began.elapsed()));
-            ok(&answer)
+            answer.check(200)
         }
     })
-}
-
-fn ok(answer: &Answer) -> Result<(), String> {
-    if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
 }
 
 fn p99(latencies: &Latencies, from: Instant, to: Instant) -> Duration {

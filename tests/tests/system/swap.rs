@@ -5,12 +5,8 @@ use ward_tests::artifact::{Fault, marked, variant, write};
 use ward_tests::clinic::{JOHN, post, registration};
 use ward_tests::load::Load;
 use ward_tests::machine::component;
-use ward_tests::rest::{Answer, Rest};
+use ward_tests::rest::Rest;
 use ward_tests::{System, eventually};
-
-fn ok(answer: Answer, status: u16) -> Result<(), String> {
-    if answer.status == status { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
-}
 
 /// Three reads to one registration.
 fn mixed(rest: Rest) -> Load {
@@ -18,8 +14,8 @@ fn mixed(rest: Rest) -> Load {
         let rest = rest.clone();
         async move {
             match number % 4 {
-                0 => ok(post(&rest, registration()).await, 201),
-                _ => ok(rest.get(&format!("/api/patients/{JOHN}")).await, 200),
+                0 => post(&rest, registration()).await.check(201),
+                _ => rest.get(&format!("/api/patients/{JOHN}")).await.check(200),
             }
         }
     })

@@ -47,6 +47,23 @@ pub fn huge_table() -> Vec<u8> {
     within_component(&section(4, &[&[1, 0x70, 0][..], &number(10_000_000)].concat()))
 }
 
+/// The component with one more module, which takes all elements for a table that it can get whenever it gets an instance.
+pub fn with_growing_table(component: &[u8]) -> Vec<u8> {
+    /// The guest itself, and two with which wit-component links it.
+    const MODULES: u8 = 3;
+    // `table.grow` by 1,000, until it answers -1.
+    let body = [0, 0x03, 0x40, 0xd0, 0x70, 0x41, 0xe8, 0x07, 0xfc, 0x0f, 0, 0x41, 0x7f, 0x47, 0x0d, 0, 0x0b, 0x0b];
+    let sections = [
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[1, 0]),
+        section(4, &[1, 0x70, 0, 0]),
+        section(8, &[0]),
+        section(10, &[&[1, body.len() as u8][..], &body].concat()),
+    ];
+    let module = [&MODULE[..], &sections.concat()].concat();
+    [component, &section(1, &module), &section(2, &[1, 0, MODULES, 0])].concat()
+}
+
 /// Types within types, a hundred thousand deep.
 pub fn deep_types() -> Vec<u8> {
     const DEEP: usize = 100_000;

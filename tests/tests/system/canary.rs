@@ -148,8 +148,16 @@ async fn a_broken_contract_is_refused_unless_it_is_forced() {
     }
     let output = system.try_command(&["deploy", "billing", broken, "--force"]).await;
     assert!(said(&output).contains("--reason"), "{}", said(&output));
+    // A caller that reads that field, which what it calls does not have.
+    let patient = std::fs::read(component("patient")).unwrap();
+    let caller = write(system.folder(), "caller", &renamed(&patient, "opened-at", "opened-on"));
+    let output = system.try_command(&["deploy", "patient", caller.to_str().unwrap()]).await;
+    let refusal = said(&output);
+    assert!(!output.status.success() && refusal.contains("billing"), "{refusal}");
+    assert!(refusal.contains("opened-on (missing)"), "{refusal}");
     system.command(&["deploy", "billing", broken, "--force", "--reason", "patient follows at once"]).await;
     assert_eq!(history(&system, "billing").await[0]["forced"], "patient follows at once");
+    system.command(&["deploy", "patient", caller.to_str().unwrap()]).await;
     system.end_broken();
 }
 

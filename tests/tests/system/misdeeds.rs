@@ -297,6 +297,27 @@ async fn no_statement_leaves_its_call() {
     system.end_broken();
 }
 
+/// Each instance takes all of a table that it gets; no call fails for it, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_grows_to_its_limit_and_no_further() {
+    let system = system().await;
+    let (rest, load, good) = (system.rest(), healthy(&system).await, std::fs::read(component("hostile")).unwrap());
+    let growing = malformed::with_growing_table(&good);
+    system.deploy("hostile", artifact::write(system.folder(), "growing", &growing)).await;
+    let calls = async || {
+        for _ in 0..300 {
+            rest.get("/hostile/read/nothing").await.expect(200);
+        }
+        memory(&system, "VmRSS")
+    };
+    let (first, last) = (calls().await, calls().await);
+    assert!(last <= first / 10 * 11, "{first} kB, and then {last} kB");
+    let refused = rest.refusals("hostile", "table_elements").await;
+    assert!(refused >= 600, "once for each call: {refused}");
+    nobody_noticed(load).await;
+    system.end_broken();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_artifact_takes_the_place_of_what_serves() {
     let system = system().await;

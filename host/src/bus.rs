@@ -141,28 +141,27 @@ impl Bus {
         })
     }
 
-    /// Gathers the replies of everybody who hears `question` on `subject`: the first within `patience`, until none came for `pause`.
+    /// Asks everybody who hears `subject`. The first reply has to come within `patience`; `hear` takes each, and says how long to wait
+    /// for another.
     pub async fn gather(
         &self,
         subject: &'static str,
         question: Bytes,
         patience: Duration,
-        pause: Duration,
-    ) -> Result<Vec<Bytes>, BusError> {
+        mut hear: impl FnMut(&[u8]) -> Duration,
+    ) -> Result<(), BusError> {
         use futures_util::StreamExt;
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await?;
         let _ = self.client.publish_with_reply(subject, inbox, question).await;
-        let mut gathered = Vec::new();
         let mut wait = patience;
         while let Ok(Some(reply)) = tokio::time::timeout(wait, replies.next()).await {
             if reply.status.is_some() {
                 break;
             }
-            gathered.push(reply.payload);
-            wait = pause;
+            wait = hear(&reply.payload);
         }
-        Ok(gathered)
+        Ok(())
     }
 
     /// Sends without knowing whether anybody hears it.

@@ -30,6 +30,9 @@ pub struct Announcement {
     pub labels: BTreeSet<String>,
     /// Services that it could run now: loaded, and with a database that answers.
     pub offers: BTreeSet<String>,
+    /// It ends, and will soon answer nobody any more.
+    #[serde(default)]
+    pub leaves: bool,
 }
 
 /// What was heard of the others, by instance, and when.
@@ -76,7 +79,7 @@ impl Presence {
         let instance = uuid::Uuid::new_v4().simple().to_string();
         Self {
             bus,
-            own: Mutex::new(Announcement { instance, host, labels, offers: BTreeSet::new() }),
+            own: Mutex::new(Announcement { instance, host, labels, offers: BTreeSet::new(), leaves: false }),
             others: Mutex::default(),
             changed: watch::channel(()).0,
             is_leaving: watch::channel(false).0,
@@ -152,12 +155,23 @@ impl Presence {
     /// Offers nothing any more, so that others take this host's place.
     pub async fn leave(&self) {
         self.is_leaving.send_replace(true);
-        self.own().offers.clear();
+        {
+            let mut own = self.own();
+            own.offers.clear();
+            own.leaves = true;
+        }
         self.announce().await;
     }
 
     pub fn has_left(&self) -> bool {
         *self.is_leaving.borrow()
+    }
+
+    /// The names of the other hosts that are there, and stay.
+    pub fn peers(&self) -> BTreeSet<String> {
+        let (own, others) = (self.host(), self.others());
+        let staying = others.0.values().filter(|(one, _)| !one.leaves && one.host != own);
+        staying.map(|(one, _)| one.host.clone()).collect()
     }
 
     /// All that offer a service, this host among them: their names and labels.
@@ -210,6 +224,7 @@ mod tests {
             host: "h".to_owned(),
             labels: BTreeSet::new(),
             offers: offers.iter().map(|name| (*name).to_owned()).collect(),
+            leaves: false,
         }
     }
 

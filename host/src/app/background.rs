@@ -145,6 +145,7 @@ impl Background {
             up_s: self.began.elapsed().as_secs(),
             labels: self.config.host.labels.iter().cloned().collect(),
             memory_bytes: resident_bytes(),
+            peers: self.presence.peers(),
             services: self.services.all().iter().map(|service| ServiceStatus::of(service)).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! Questions to all hosts (and bridges) at once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,9 @@ use super::output::Exit;
 use crate::bus::{Bus, BusError};
 use crate::services::HostStatus;
 
-/// How long the first one may take to answer, and each further one.
+/// How long the first one may take to answer, and one that another has heard of.
 const PATIENCE: Duration = Duration::from_millis(1000);
+/// For others, of whom nobody knows.
 const PAUSE: Duration = Duration::from_millis(150);
 /// A host knows at once how it is, and who waits for a change asks again and again.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,18 +25,70 @@ pub async fn everybody<T: DeserializeOwned>(
     subject: &'static str,
     question: &impl Serialize,
 ) -> anyhow::Result<Vec<T>> {
-    let question = serde_json::to_vec(question)?.into();
-    let replies = bus.gather(subject, question, PATIENCE, PAUSE).await?;
-    if replies.is_empty() {
+    let (question, mut answers) = (serde_json::to_vec(question)?.into(), Vec::new());
+    let hear = |reply: &[u8]| {
+        answers.push(serde_json::from_slice::<Vec<T>>(reply).unwrap_or_default());
+        PAUSE
+    };
+    bus.gather(subject, question, PATIENCE, hear).await?;
+    if answers.is_empty() {
         return Err(Exit::Unreachable.because("no host answers: is one running, on this NATS (nats.url)?"));
     }
-    Ok(replies.iter().filter_map(|reply| serde_json::from_slice::<Vec<T>>(reply).ok()).flatten().collect())
+    Ok(answers.into_iter().flatten().collect())
 }
 
-/// All hosts that answer within a moment, by name; none is no error.
-pub async fn hosts(bus: &Bus) -> Result<Vec<HostStatus>, BusError> {
-    let replies = bus.gather(subject::HOSTS, Bytes::new(), PATIENCE, SHORT_PAUSE).await?;
-    let mut hosts: Vec<HostStatus> = replies.iter().filter_map(|reply| serde_json::from_slice(reply).ok()).collect();
-    hosts.sort_by(|a, b| a.host.cmp(&b.host));
-    Ok(hosts)
+/// Hosts as they say they are, by name.
+#[derive(Default)]
+pub struct Hosts {
+    pub answered: Vec<HostStatus>,
+    /// Those that others hear of, and that did not answer.
+    pub silent: BTreeSet<String>,
+}
+
+impl Hosts {
+    /// Nobody is no error.
+    pub async fn ask(bus: &Bus) -> Result<Self, BusError> {
+        let mut hosts = Self::default();
+        let hear = |reply: &[u8]| {
+            hosts.hear(reply);
+            hosts.pause()
+        };
+        bus.gather(subject::HOSTS, Bytes::new(), PATIENCE, hear).await?;
+        hosts.answered.sort_by(|a, b| a.host.cmp(&b.host));
+        Ok(hosts)
+    }
+
+    fn hear(&mut self, reply: &[u8]) {
+        self.answered.extend(serde_json::from_slice::<HostStatus>(reply));
+        let named = self.answered.iter().flat_map(|host| &host.peers);
+        let silent = named.filter(|name| self.answered.iter().all(|host| host.host != **name));
+        self.silent = silent.cloned().collect();
+    }
+
+    /// How long to wait for another one.
+    fn pause(&self) -> Duration {
+        if self.silent.is_empty() { SHORT_PAUSE } else { PATIENCE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_known_is_waited_for() {
+        let mut hosts = Hosts::default();
+        for (host, peers, silent, pause) in [
+            ("a", vec![], vec![], SHORT_PAUSE),
+            ("b", vec!["a", "c"], vec!["c"], PATIENCE),
+            ("c", vec!["a", "b"], vec![], SHORT_PAUSE),
+        ] {
+            let status =
+                json!({ "host": host, "peers": peers, "up_s": 9, "gateway": "", "version": "", "services": [] });
+            hosts.hear(status.to_string().as_bytes());
+            assert!(hosts.silent.iter().eq(silent.iter()) && hosts.pause() == pause, "{host}: {:?}", hosts.silent);
+        }
+    }
 }

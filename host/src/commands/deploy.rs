@@ -8,7 +8,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 use serde::Serialize;
 
-use super::ask::hosts;
+use super::ask::Hosts;
 use super::completion;
 use super::output::{self, Exit, Format, Progress};
 use super::prune::make_room;
@@ -226,21 +226,23 @@ impl Desk {
     async fn settled(&self, order: &Order, timeout: Duration) -> anyhow::Result<Statuses> {
         let until = Instant::now() + timeout;
         loop {
-            let hosts = hosts(&self.bus).await?;
+            let hosts = Hosts::ask(&self.bus).await?;
             // A host that does not know of the service yet looks for it.
-            let is_expected = !hosts.is_empty();
-            let statuses = statuses(hosts, &self.service);
+            let is_expected = !hosts.answered.is_empty();
+            let statuses = statuses(hosts.answered, &self.service);
             let unsettled = statuses.iter().find(|(_, status)| !is_settled(status, order.revision));
-            if unsettled.is_none() && !(is_expected && statuses.is_empty()) {
+            let silent = hosts.silent.first();
+            if unsettled.is_none() && silent.is_none() && !(is_expected && statuses.is_empty()) {
                 return Ok(statuses);
             }
             if Instant::now() > until {
                 let (seconds, service) = (timeout.as_secs(), &self.service);
-                return Err(Exit::TimedOut.because(match unsettled {
-                    None => {
+                return Err(Exit::TimedOut.because(match (unsettled, silent) {
+                    (None, None) => {
                         format!("no host takes it: is [services.{service}] in the configuration that the hosts read?")
                     }
-                    Some((host, status)) => format!(
+                    (None, Some(host)) => format!("{host} does not answer; the others are done"),
+                    (Some((host, status)), _) => format!(
                         "not all hosts are done after {seconds} s ({host}: {:?}, {}); they go on",
                         status.state, status.reason
                     ),

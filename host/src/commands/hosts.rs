@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::ask::hosts;
+use super::ask::Hosts;
 use super::output::{self, Format, Side, Table};
 use crate::bus::Bus;
 use crate::config::Config;
@@ -39,15 +39,18 @@ pub async fn show(
     mut add: impl FnMut(&mut Table, &HostStatus),
 ) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.nats, asker).await?;
-    let hosts = hosts(&bus).await?;
-    if format.json {
-        return output::json(&hosts);
+    let Hosts { answered, silent } = Hosts::ask(&bus).await?;
+    for host in silent {
+        output::note(format_args!("{host} does not answer"));
     }
-    if hosts.is_empty() {
+    if format.json {
+        return output::json(&answered);
+    }
+    if answered.is_empty() {
         output::note("no host answers");
     }
     let mut table = Table::new(columns);
-    hosts.iter().for_each(|host| add(&mut table, host));
+    answered.iter().for_each(|host| add(&mut table, host));
     table.print();
     Ok(())
 }

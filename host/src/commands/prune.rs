@@ -7,9 +7,10 @@
 
 use std::collections::HashSet;
 
+use anyhow::bail;
 use clap::Args;
 
-use super::ask::hosts;
+use super::ask::Hosts;
 use super::output::{self, Format, Progress};
 use crate::artifacts::{Artifacts, Digest, Pruned, Rehearsal};
 use crate::bus::Bus;
@@ -72,7 +73,11 @@ async fn prune_beside(config: &Config, bus: &Bus, stays: &Digest) -> anyhow::Res
 async fn referenced(bus: &Bus) -> anyhow::Result<HashSet<Digest>> {
     let desired = DesiredState::open(bus).await?.bucket.remembered().await?;
     let texts = desired.iter().map(|value| String::from_utf8_lossy(value).into_owned());
-    let running = serde_json::to_string(&hosts(bus).await?)?;
+    let hosts = Hosts::ask(bus).await?;
+    if let Some(host) = hosts.silent.first() {
+        bail!("{host} does not answer, so it is not known what it runs; try again when it does, or is gone");
+    }
+    let running = serde_json::to_string(&hosts.answered)?;
     Ok(texts.chain([running]).flat_map(|text| Digest::all_in(&text).collect::<Vec<_>>()).collect())
 }
 

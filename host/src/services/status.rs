@@ -1,5 +1,6 @@
 //! What a host says of itself when it is asked (`ward ps`).
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct HostStatus {
     /// Resident memory of the process.
     #[serde(default)]
     pub memory_bytes: u64,
+    /// The other hosts that it hears of.
+    #[serde(default)]
+    pub peers: BTreeSet<String>,
     pub services: Vec<ServiceStatus>,
 }
 

@@ -48,6 +48,24 @@ async fn a_host_that_is_stopped_fails_no_request() {
     system.end().await;
 }
 
+/// Its answer takes longer than anybody waits for one whom nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_far_away_is_waited_for() {
+    let system = System::with().services(&["billing"]).hosts(2).linked().start().await;
+    system.links().nats.delay(Duration::from_millis(150));
+    let hosts = system.command(&["hosts", "--json"]).await;
+    assert_eq!(names(&serde_json::from_str(&hosts).unwrap()), ["host-1", "host-2"]);
+    let file = artifact::variant(&system, "billing", 1);
+    let outcome = system.command(&["deploy", "billing", file.to_str().unwrap(), "--json"]).await;
+    let outcome: Value = serde_json::from_str(&outcome).unwrap();
+    assert_eq!(names(&outcome["hosts"]), ["host-1", "host-2"]);
+    system.end().await;
+}
+
+fn names(hosts: &Value) -> Vec<&str> {
+    hosts.as_array().unwrap().iter().map(|host| host["host"].as_str().unwrap()).collect()
+}
+
 /// The server sends calls on until it has heard that the host leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_stopped_answers_what_was_already_on_its_way() {

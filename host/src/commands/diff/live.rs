@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use crate::artifacts::{Artifacts, Digest, Inspector};
 use crate::bus::Bus;
-use crate::commands::ask::hosts;
+use crate::commands::ask::Hosts;
 use crate::config::Config;
 use crate::engine::{Import, Outline, misfit};
 use crate::services::{HostStatus, ServiceStatus};
@@ -44,12 +44,15 @@ impl Live {
     pub async fn held(config: &Config, inspector: &Inspector, outline: &Outline) -> anyhow::Result<Self> {
         let connecting = Bus::connect(&config.nats, "ward diff");
         let bus = tokio::time::timeout(PATIENCE, connecting).await.context("NATS does not answer")??;
-        let hosts = hosts(&bus).await?;
-        anyhow::ensure!(!hosts.is_empty(), "no host answers");
+        let Hosts { answered, silent } = Hosts::ask(&bus).await?;
+        anyhow::ensure!(!answered.is_empty(), "no host answers");
+        if let Some(host) = silent.first() {
+            bail!("{host} does not answer");
+        }
         let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
         let own = outline.description.name.as_str();
         let mut live = Self::default();
-        let mut serving = serving(&hosts);
+        let mut serving = serving(&answered);
         // It would be replaced itself.
         serving.remove(own);
         for import in outline.calls.iter().filter(|import| !serving.contains_key(import.contract.service.as_str())) {

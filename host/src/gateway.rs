@@ -30,7 +30,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use swagger_ui_dist::{ApiDefinition, OpenApiSource};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use ward_telemetry::Recorder;
 
 pub use routes::RouteTable;
@@ -57,9 +57,12 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     pub recorder: Recorder,
     rate: RateLimit,
-    requests: Places,
-    hedges: Places,
-    streams: Arc<Semaphore>,
+    /// By service.
+    requests: Arc<Places>,
+    /// By service.
+    hedges: Arc<Places>,
+    /// By client.
+    streams: Arc<Places>,
     /// True once the host shuts down; streams end then, and connections with their next answer.
     closing: watch::Sender<bool>,
 }
@@ -82,7 +85,7 @@ impl Gateway {
             rate: RateLimit::new(&parts.config),
             requests: Places::new(parts.config.concurrency),
             hedges: Places::new(parts.config.hedges),
-            streams: Arc::new(Semaphore::new(parts.config.live_streams)),
+            streams: Places::new(parts.config.live_streams),
             closing: watch::channel(false).0,
             routes: ArcSwap::from_pointee(RouteTable::default()),
             config: parts.config,

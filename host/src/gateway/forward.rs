@@ -61,7 +61,7 @@ async fn admitted(
     let id = prepared.call.id.clone();
     let mut span = prepared.call.trail.own(Hop::Gateway, entry.operation.clone());
     span.attribute("http.request.method", prepared.head.method.as_str());
-    let outcome = exchange(gateway, entry, prepared, body).await.map_err(|problem| problem.of_call(&id));
+    let outcome = exchange(gateway, entry, &client, prepared, body).await.map_err(|problem| problem.of_call(&id));
     let status = outcome.as_ref().map_or_else(Problem::status, Response::status);
     span.attribute("http.response.status_code", status.as_str());
     if status.is_server_error() {
@@ -71,9 +71,15 @@ async fn admitted(
 }
 
 /// What is admitted, sent on.
-async fn exchange(gateway: &Arc<Gateway>, entry: &Entry, prepared: Prepared, body: Body) -> Result<Response, Problem> {
+async fn exchange(
+    gateway: &Arc<Gateway>,
+    entry: &Entry,
+    client: &str,
+    prepared: Prepared,
+    body: Body,
+) -> Result<Response, Problem> {
     if entry.live {
-        return live::stream(gateway.clone(), entry, prepared);
+        return live::stream(gateway.clone(), entry, client, prepared);
     }
     let changes_nothing = prepared.head.method.is_safe();
     let head_only = prepared.head.method == Method::HEAD;

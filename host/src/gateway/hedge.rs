@@ -1,5 +1,6 @@
 //! A read that has no answer for long is sent once more, since the host that has it may hang. The first answer counts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -11,7 +12,7 @@ use super::problem::Problem;
 use crate::calls::client::Reply;
 
 /// Sends a request that changes nothing. Whichever of two is slower is dropped, which stops it where it runs.
-pub async fn send(prepared: &Prepared, gateway: &Gateway, service: &str, body: Bytes) -> Result<Reply, Problem> {
+pub async fn send(prepared: &Prepared, gateway: &Gateway, service: &Arc<str>, body: Bytes) -> Result<Reply, Problem> {
     // Here, so that it outlives what is sent.
     let spare: Prepared;
     let first = prepared.send(gateway, service, body.clone());
@@ -22,7 +23,7 @@ pub async fn send(prepared: &Prepared, gateway: &Gateway, service: &str, body: B
     }
     let Some(_place) = gateway.hedges.take(service) else { return first.await };
     spare = prepared.twin();
-    tracing::debug!(call = spare.call.id, service, "a read without an answer is sent once more");
+    tracing::debug!(call = spare.call.id, service = &**service, "a read without an answer is sent once more");
     let second = spare.send(gateway, service, body);
     tokio::pin!(second);
     select_ok([first, second]).await.map(|(reply, _)| reply)

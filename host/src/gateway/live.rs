@@ -11,9 +11,10 @@ use axum::body::Bytes;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::exchange::Prepared;
+use super::places::Place;
 use super::problem::{self, Problem};
 use super::routes::Entry;
 use super::{Gateway, access};
@@ -24,8 +25,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// It is asked again without news after this long: news may get lost while NATS is away.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
-pub fn stream(gateway: Arc<Gateway>, entry: &Entry, prepared: Prepared) -> Result<Response, Problem> {
-    let place = gateway.streams.clone().try_acquire_owned().map_err(|_| problem::busy())?;
+pub fn stream(gateway: Arc<Gateway>, entry: &Entry, client: &str, prepared: Prepared) -> Result<Response, Problem> {
+    let place = gateway.streams.take(&client.into()).ok_or_else(problem::too_many_streams)?;
     let news = gateway.wakes.of(&entry.service);
     let viewer = Viewer {
         service: entry.service.clone(),
@@ -48,7 +49,7 @@ struct Viewer {
     news: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
     shown: Option<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Viewer {

@@ -1,41 +1,64 @@
-//! Places for what is under way at once, so many in all. One service gets no more than three quarters of them, so that those who ask for the
-//! others find some when it is slow.
+//! Places for what is under way at once, so many in all, and shared so that whoever is slow leaves some to the others.
+//!
+//! Each may have up to [`SHARE`] times what is free at that moment, the rule that switches share their memory by (dynamic thresholds,
+//! Choudhury and Hahne, 1998). So one alone gets three quarters, two get three sevenths each, and however many there are, something
+//! is left for the next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+const SHARE: usize = 3;
 
 pub struct Places {
-    all: Arc<Semaphore>,
-    of_one: usize,
-    by_service: RwLock<HashMap<String, Arc<Semaphore>>>,
+    count: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    /// Only of those who have some.
+    by: HashMap<Arc<str>, usize>,
 }
 
 /// Given back when dropped.
 pub struct Place {
-    _of_all: OwnedSemaphorePermit,
-    _of_one: OwnedSemaphorePermit,
+    places: Arc<Places>,
+    of: Arc<str>,
 }
 
 impl Places {
-    pub fn new(count: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(count)), of_one: count - count / 4, by_service: RwLock::default() }
+    pub fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self { count, taken: Mutex::default() })
     }
 
-    /// None when all are taken, or all that a service may have.
-    pub fn take(&self, service: &str) -> Option<Place> {
-        let _of_one = self.of(service).try_acquire_owned().ok()?;
-        let _of_all = self.all.clone().try_acquire_owned().ok()?;
-        Some(Place { _of_all, _of_one })
+    /// None when all are taken, or the share of who asks.
+    pub fn take(self: &Arc<Self>, of: &Arc<str>) -> Option<Place> {
+        let mut taken = self.taken();
+        let own = taken.by.get(of).copied().unwrap_or_default();
+        if own >= SHARE * (self.count - taken.all) {
+            return None;
+        }
+        taken.all += 1;
+        taken.by.insert(of.clone(), own + 1);
+        Some(Place { places: self.clone(), of: of.clone() })
     }
 
-    fn of(&self, service: &str) -> Arc<Semaphore> {
-        let known = self.by_service.read().unwrap_or_else(PoisonError::into_inner).get(service).cloned();
-        known.unwrap_or_else(|| {
-            let mut all = self.by_service.write().unwrap_or_else(PoisonError::into_inner);
-            all.entry(service.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.of_one))).clone()
-        })
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(own) = taken.by.get_mut(&self.of) {
+            *own -= 1;
+            if *own == 0 {
+                taken.by.remove(&self.of);
+            }
+        }
     }
 }
 
@@ -43,24 +66,41 @@ impl Places {
 mod tests {
     use super::*;
 
+    fn all(places: &Arc<Places>, of: &str) -> Vec<Place> {
+        let of = of.into();
+        std::iter::from_fn(|| places.take(&of)).take(1000).collect()
+    }
+
     #[test]
-    fn one_service_leaves_places_for_others() {
-        let places = Places::new(8);
-        let slow: Vec<Place> = std::iter::from_fn(|| places.take("slow")).take(100).collect();
-        assert_eq!(slow.len(), 6);
-        let others: Vec<Place> = std::iter::from_fn(|| places.take("other")).take(100).collect();
-        assert_eq!(others.len(), 2);
-        assert!(places.take("third").is_none());
+    fn however_many_are_slow_something_is_left_for_the_next() {
+        let places = Places::new(512);
+        let slow: Vec<Vec<Place>> = ["a", "b", "c", "d"].map(|of| all(&places, of)).into();
+        assert_eq!(slow.iter().map(Vec::len).collect::<Vec<_>>(), [384, 96, 24, 6]);
+        assert_eq!(all(&places, "next").len(), 2);
         drop(slow);
-        assert!(places.take("third").is_some());
+        assert_eq!(all(&places, "next").len(), 384);
+    }
+
+    #[test]
+    fn what_is_given_back_is_shared_anew() {
+        let places = Places::new(512);
+        let (mut first, mut second) = (all(&places, "a"), all(&places, "b"));
+        for _ in 0..1000 {
+            first.pop();
+            first.extend(places.take(&"a".into()));
+            second.extend(places.take(&"b".into()));
+        }
+        // Three sevenths, and what was free for a moment.
+        assert!(first.len().abs_diff(219) < 4 && second.len().abs_diff(219) < 4, "{} {}", first.len(), second.len());
     }
 
     #[test]
     fn a_single_place_is_anybodys() {
         let places = Places::new(1);
-        let only = places.take("one");
-        assert!(only.is_some() && places.take("other").is_none());
+        let only = places.take(&"one".into());
+        assert!(only.is_some() && places.take(&"other".into()).is_none());
         drop(only);
-        assert!(places.take("other").is_some());
+        assert!(places.take(&"other".into()).is_some());
+        assert!(places.taken().by.is_empty());
     }
 }

@@ -124,6 +124,11 @@ pub fn busy() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, BLANK, detail).retry_after(RETRY_AFTER)
 }
 
+pub fn too_many_streams() -> Problem {
+    let detail = "More live streams are open than the gateway takes, in all or for you (http.live_streams); close one, or try again soon.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, BLANK, detail).retry_after(RETRY_AFTER)
+}
+
 pub fn timed_out() -> Problem {
     let detail = "There was no answer in time (http.timeout_ms). It was stopped if it could be; whether it was done is not \
                   known. Repeat it with the same Idempotency-Key.";

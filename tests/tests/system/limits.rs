@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use ward_tests::System;
 use ward_tests::clinic::{JOHN, register, registration, with};
 use ward_tests::load::Load;
 use ward_tests::rest::Rest;
+use ward_tests::{System, eventually};
 
 #[tokio::test]
 async fn a_large_body_is_a_413() {
@@ -71,6 +71,41 @@ async fn who_watches_keeps_the_place() {
     }
     drop(live);
     system.end().await;
+}
+
+#[tokio::test]
+async fn who_watches_a_lot_leaves_streams_to_others() {
+    let system = System::with().set("WARD_HTTP_LIVE_STREAMS", 4).start().await;
+    let (eager, calm) = (system.admin().await, system.user("reader").await);
+    let watch = async |rest: &Rest| rest.request(Method::GET, "/api/analytics/live").open().await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(watch(&eager).await.unwrap());
+    }
+    let detail = |problem: Value| problem["detail"].as_str().unwrap().to_owned();
+    assert!(detail(watch(&eager).await.unwrap_err().expect_problem(503)).contains("http.live_streams"));
+    streams.push(watch(&calm).await.unwrap());
+    watch(&calm).await.unwrap_err().expect_problem(503);
+    drop(streams);
+    eventually("there is room again", async || watch(&eager).await.ok()).await;
+    system.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_service_leaves_requests_to_others() {
+    let system = System::with().hostile().set("WARD_HTTP_CONCURRENCY", 4).start().await;
+    let (rest, admin) = (system.rest(), system.admin().await);
+    let spinning = Load::gets(3, &rest, "/hostile/read/spin", 504);
+    let problem = eventually("the service has all that it may", async || {
+        let answer = rest.get("/hostile/read/nothing").await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await
+    .expect_problem(503);
+    assert!(problem["detail"].as_str().unwrap().contains("http.concurrency"), "{problem}");
+    admin.get(&format!("/api/patients/{JOHN}")).await.expect(200);
+    spinning.end().await;
+    system.end_broken();
 }
 
 #[tokio::test]

@@ -57,6 +57,12 @@ impl Others {
         }
     }
 
+    /// The names of those that stay, and are not another process of the host `own`.
+    fn staying(&self, own: &str) -> BTreeSet<String> {
+        let staying = self.0.values().filter(|(one, _)| !one.leaves && one.host != own);
+        staying.map(|(one, _)| one.host.clone()).collect()
+    }
+
     /// True when somebody has gone.
     fn forget_silent(&mut self, now: Instant) -> bool {
         let before = self.0.len();
@@ -169,9 +175,8 @@ impl Presence {
 
     /// The names of the other hosts that are there, and stay.
     pub fn peers(&self) -> BTreeSet<String> {
-        let (own, others) = (self.host(), self.others());
-        let staying = others.0.values().filter(|(one, _)| !one.leaves && one.host != own);
-        staying.map(|(one, _)| one.host.clone()).collect()
+        let own = self.host();
+        self.others().staying(&own)
     }
 
     /// All that offer a service, this host among them: their names and labels.
@@ -235,6 +240,21 @@ mod tests {
         assert_eq!(others.hear(announcement("a", &[]), now), News::Nothing);
         assert_eq!(others.hear(announcement("a", &["s"]), now), News::Changed);
         assert_eq!(others.hear(announcement("b", &["s"]), now), News::Came);
+    }
+
+    #[test]
+    fn who_ends_or_has_the_same_name_is_no_peer() {
+        let (mut others, now) = (Others::default(), Instant::now());
+        let named = |instance: &str, host: &str, leaves: bool| Announcement {
+            host: host.to_owned(),
+            leaves,
+            ..announcement(instance, &[])
+        };
+        for heard in [named("1", "own", false), named("2", "b", false), named("3", "c", true), named("4", "d", false)] {
+            others.hear(heard, now);
+        }
+        others.hear(named("4", "d", true), now);
+        assert!(others.staying("own").iter().eq(["b"]), "{:?}", others.staying("own"));
     }
 
     #[test]

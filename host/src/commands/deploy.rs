@@ -238,10 +238,12 @@ impl Desk {
             if Instant::now() > until {
                 let (seconds, service) = (timeout.as_secs(), &self.service);
                 return Err(Exit::TimedOut.because(match (unsettled, silent) {
-                    (None, None) => {
+                    (None, Some(host)) if !statuses.is_empty() => {
+                        format!("{host} does not answer after {seconds} s; the others are done")
+                    }
+                    (None, _) => {
                         format!("no host takes it: is [services.{service}] in the configuration that the hosts read?")
                     }
-                    (None, Some(host)) => format!("{host} does not answer; the others are done"),
                     (Some((host, status)), _) => format!(
                         "not all hosts are done after {seconds} s ({host}: {:?}, {}); they go on",
                         status.state, status.reason

@@ -7,11 +7,10 @@
 
 use std::collections::HashSet;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::ask::Hosts;
-use super::output::{self, Format, Progress};
+use super::output::{self, Exit, Format, Progress};
 use crate::artifacts::{Artifacts, Digest, Pruned, Rehearsal};
 use crate::bus::Bus;
 use crate::config::Config;
@@ -75,7 +74,9 @@ async fn referenced(bus: &Bus) -> anyhow::Result<HashSet<Digest>> {
     let texts = desired.iter().map(|value| String::from_utf8_lossy(value).into_owned());
     let hosts = Hosts::ask(bus).await?;
     if let Some(host) = hosts.silent.first() {
-        bail!("{host} does not answer, so it is not known what it runs; try again when it does, or is gone");
+        let message =
+            format!("{host} does not answer, so it is not known what it runs; try again when it does, or is gone");
+        return Err(Exit::Unreachable.because(message));
     }
     let running = serde_json::to_string(&hosts.answered)?;
     Ok(texts.chain([running]).flat_map(|text| Digest::all_in(&text).collect::<Vec<_>>()).collect())

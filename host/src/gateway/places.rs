@@ -1,8 +1,8 @@
 //! Places for what is under way at once, so many in all, and shared so that whoever is slow leaves some to the others.
 //!
 //! Each may have up to [`SHARE`] times what is free at that moment, the rule that switches share their memory by (dynamic thresholds,
-//! Choudhury and Hahne, 1998). So one alone gets three quarters, two get three sevenths each, and however many there are, something
-//! is left for the next.
+//! Choudhury and Hahne, 1998). So one alone gets three quarters, and each that comes leaves a quarter of what it found; those that give
+//! back and take again come to have the same, two of them three sevenths each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_are_slow_something_is_left_for_the_next() {
+    fn whoever_is_slow_leaves_a_quarter_of_what_there_was() {
         let places = Places::new(512);
         let slow: Vec<Vec<Place>> = ["a", "b", "c", "d"].map(|of| all(&places, of)).into();
         assert_eq!(slow.iter().map(Vec::len).collect::<Vec<_>>(), [384, 96, 24, 6]);

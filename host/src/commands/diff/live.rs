@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 
 use crate::artifacts::{Artifacts, Digest, Inspector};
 use crate::bus::Bus;
 use crate::commands::ask::Hosts;
+use crate::commands::output;
 use crate::config::Config;
 use crate::engine::{Import, Outline, misfit};
 use crate::services::{HostStatus, ServiceStatus};
@@ -46,8 +47,8 @@ impl Live {
         let bus = tokio::time::timeout(PATIENCE, connecting).await.context("NATS does not answer")??;
         let Hosts { answered, silent } = Hosts::ask(&bus).await?;
         anyhow::ensure!(!answered.is_empty(), "no host answers");
-        if let Some(host) = silent.first() {
-            bail!("{host} does not answer");
+        for host in silent {
+            output::note(format_args!("{host} does not answer: not held against what it serves"));
         }
         let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
         let own = outline.description.name.as_str();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use ward_tests::clinic::{JOHN, register, registration, with};
@@ -95,15 +96,34 @@ async fn who_watches_a_lot_leaves_streams_to_others() {
 async fn a_slow_service_leaves_requests_to_others() {
     let system = System::with().hostile().set("WARD_HTTP_CONCURRENCY", 4).start().await;
     let (rest, admin) = (system.rest(), system.admin().await);
-    let spinning = Load::gets(3, &rest, "/hostile/read/spin", 504);
+    let lock = locked(&system).await;
+    let waiting = Load::start(3, {
+        let rest = rest.clone();
+        move |_| {
+            let rest = rest.clone();
+            async move {
+                rest.post("/hostile/write/mark?name=locked", Value::Null).await;
+                Ok(())
+            }
+        }
+    });
     eventually("the service has all that it may", async || {
         let answer = rest.get("/hostile/read/nothing").await;
         (answer.status == 503 && answer.text().contains("http.concurrency")).then_some(())
     })
     .await;
     admin.get(&format!("/api/patients/{JOHN}")).await.expect(200);
-    spinning.end().await;
+    lock.rollback().await.unwrap();
+    waiting.end().await;
     system.end_broken();
+}
+
+/// Whoever writes this mark waits until the transaction ends.
+async fn locked(system: &System) -> Transaction<'static, Postgres> {
+    system.rest().post("/hostile/write/mark?name=locked", Value::Null).await.expect(200);
+    let mut holder = system.database("hostile").await.begin().await.unwrap();
+    sqlx::query("update mark set count = 2 where name = 'locked'").execute(&mut *holder).await.unwrap();
+    holder
 }
 
 #[tokio::test]
@@ -136,9 +156,7 @@ async fn a_body_that_is_too_large_for_the_component_is_a_413() {
 async fn a_call_that_waits_for_the_store_does_not_use_up_its_computing() {
     let system = System::with().hostile().set("WARD_LIMITS_CPU_MS", 500).start().await;
     let rest = system.rest();
-    rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect(200);
-    let mut holder = system.database("hostile").await.begin().await.unwrap();
-    sqlx::query("update mark set count = 2 where name = 'locked'").execute(&mut *holder).await.unwrap();
+    let holder = locked(&system).await;
     rest.post("/hostile/write/mark?name=locked", Value::Null).await.expect_problem(504);
     holder.rollback().await.unwrap();
     assert_eq!(rest.refusals("hostile", "time_ms").await, 1);

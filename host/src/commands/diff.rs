@@ -81,6 +81,7 @@ impl Comparison {
             "calls": self.live.as_ref().ok().map(|live| &live.calls),
             "callers": self.live.as_ref().ok().map(|live| &live.callers),
             "calls_not_held": self.live.as_ref().err(),
+            "silent_hosts": self.live.as_ref().ok().map(|live| &live.silent),
         })
     }
 
@@ -116,6 +117,9 @@ impl Comparison {
                 ));
             }
         };
+        for host in &live.silent {
+            output::note(format_args!("NEW was not held against what {host} serves: it does not answer"));
+        }
         for held in live.calls.iter().filter(|held| held.digest.is_none()) {
             let (call, service) = (plain(&held.call), plain(&held.service));
             output::note(format_args!("{call} was not held against anything: no host serves {service}"));

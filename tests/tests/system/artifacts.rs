@@ -333,6 +333,7 @@ async fn a_diff_holds_what_is_called_against_what_serves() {
     let calls = report["calls"].as_array().unwrap();
     assert!(calls.iter().all(|call| call["digest"] == billing && call["breaks"].is_null()), "{report}");
     assert_eq!((code, calls.is_empty(), &report["calls_not_held"]), (Some(0), false, &Value::Null));
+    assert_eq!(report["silent_hosts"], json!([]));
     let callers =
         |report: &Value| report["callers"].as_array().unwrap().iter().map(|held| held["service"].clone()).collect();
     assert_eq!(callers(&report), Vec::<Value>::new(), "nobody calls patient");

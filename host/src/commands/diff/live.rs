@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::artifacts::{Artifacts, Digest, Inspector};
 use crate::bus::Bus;
 use crate::commands::ask::Hosts;
-use crate::commands::output;
 use crate::config::Config;
 use crate::engine::{Import, Outline, misfit};
 use crate::services::{HostStatus, ServiceStatus};
@@ -38,6 +37,8 @@ pub struct Live {
     pub calls: Vec<Held>,
     /// What others call of the artifact.
     pub callers: Vec<Held>,
+    /// Hosts that did not answer; nothing was held against what only they serve.
+    pub silent: BTreeSet<String>,
 }
 
 impl Live {
@@ -47,12 +48,9 @@ impl Live {
         let bus = tokio::time::timeout(PATIENCE, connecting).await.context("NATS does not answer")??;
         let Hosts { answered, silent } = Hosts::ask(&bus).await?;
         anyhow::ensure!(!answered.is_empty(), "no host answers");
-        for host in silent {
-            output::note(format_args!("{host} does not answer: not held against what it serves"));
-        }
         let artifacts = Artifacts::open(&bus, &config.artifacts).await?;
         let own = outline.description.name.as_str();
-        let mut live = Self::default();
+        let mut live = Self { silent, ..Self::default() };
         let mut serving = serving(&answered);
         // It would be replaced itself.
         serving.remove(own);

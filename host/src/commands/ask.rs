@@ -14,7 +14,7 @@ use crate::services::HostStatus;
 
 /// How long the first one may take to answer, and one that another has heard of.
 const PATIENCE: Duration = Duration::from_millis(1000);
-/// For others, of whom nobody knows.
+/// For each further one, where nobody says how many there are.
 const PAUSE: Duration = Duration::from_millis(150);
 /// A host knows at once how it is, and who waits for a change asks again and again.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);

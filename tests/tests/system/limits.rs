@@ -92,19 +92,19 @@ async fn who_watches_a_lot_leaves_streams_to_others() {
     system.end().await;
 }
 
+/// That several slow ones do, too, is in the unit tests of the places.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_service_leaves_requests_to_others() {
     let system = System::with().hostile().set("WARD_HTTP_CONCURRENCY", 4).start().await;
     let (rest, admin) = (system.rest(), system.admin().await);
     let lock = locked(&system).await;
-    let waiting = Load::start(3, {
-        let rest = rest.clone();
-        move |_| {
-            let rest = rest.clone();
-            async move {
-                rest.post("/hostile/write/mark?name=locked", Value::Null).await;
-                Ok(())
-            }
+    let writer = rest.clone();
+    let waiting = Load::start(3, move |_| {
+        let rest = writer.clone();
+        async move {
+            // Some are stopped when their time is over; they only have to hold their places.
+            rest.post("/hostile/write/mark?name=locked", Value::Null).await;
+            Ok(())
         }
     });
     eventually("the service has all that it may", async || {
